@@ -1,0 +1,1 @@
+"""Shoal's numeric core: arrays in, arrays out; numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""Shoal's decode service: probes videos and streams exact frames."""

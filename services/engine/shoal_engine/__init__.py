@@ -1,0 +1,1 @@
+"""Shoal's embedded inference engine behind the Open Inference Protocol."""

@@ -1,0 +1,1 @@
+"""Shoal's label store: predictions as immutable segments, import and export."""

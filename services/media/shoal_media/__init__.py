@@ -1,0 +1,1 @@
+"""Shoal's media library: exact video readers, writers, rendering."""

@@ -1,0 +1,1 @@
+"""Shoal's orchestrator: durable jobs, segments, leases, progress."""

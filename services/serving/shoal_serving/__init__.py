@@ -1,0 +1,1 @@
+"""Shoal's model registry and control plane of model serving."""

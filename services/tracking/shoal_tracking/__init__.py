@@ -1,0 +1,1 @@
+"""Shoal's tracking service: live sessions, frames or poses in, identified poses out."""
