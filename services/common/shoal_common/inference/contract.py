@@ -1,0 +1,110 @@
+"""What a served model promises: the pose contract's metadata.
+
+The contract travels as `contract.json` beside the served graphs, as the parameter
+`pose_contract` of the engine's model configuration, and inside `WatchDeployment`.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from shoal_core.errors import InvalidArgument
+from shoal_core.skeleton import Skeleton
+
+PoseFamily = Literal["instances", "parts"]
+ModelKind = Literal[
+    "single_instance",
+    "centroid",
+    "centered_instance",
+    "topdown",
+    "bottomup",
+    "multiclass_bottomup",
+    "multiclass_topdown",
+]
+Refinement = Literal["integral", "offsets"]
+
+CONTRACT_PARAMETER = "pose_contract"
+"""Name of the engine's model parameter that holds the contract as JSON."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network of the model and how full-frame pixels reach it."""
+
+    name: str
+    """"centroid", "centered_instance", "bottomup" …: which head the network has."""
+    input_scale: float
+    """Factor from full-frame pixels (or crop pixels) to network input pixels."""
+    max_stride: int
+    """Network input height and width are padded (bottom, right) to a multiple of this."""
+    output_strides: dict[str, int]
+    """Head name → network input pixels per map pixel."""
+    refinement: Refinement
+    """How rough peaks become sub-pixel peaks."""
+
+
+@dataclass(frozen=True)
+class PoseContract:
+    """Metadata of a served pose model (DESIGN, "The pose contract of a served model")."""
+
+    family: PoseFamily
+    kind: ModelKind
+    skeleton: Skeleton
+    channels: Literal[1, 3]
+    """Channels that the network sees; `images` may have 1 or 3 either way."""
+    stages: tuple[Stage, ...]
+    """In the order in which they run."""
+    classes: tuple[str, ...] = ()
+    """Identities of an ID model (K of them), else empty."""
+    crop_size_px: int | None = None
+    """Side of the second stage's square crop in full-frame pixels, if there is one."""
+    anchor_part: str | None = None
+    """Node that the crop is centred on; None: the centre of the labelled points' bounding box."""
+    max_instances: int = 20
+    """I: the most instances a frame can return."""
+    max_peaks_per_node: int = 20
+    """P: the most peaks of one node that a frame can return (family `parts`)."""
+    peak_threshold: float = 0.2
+    """Default threshold of confidence-map peaks."""
+    source: str = ""
+    """Where the model came from, for example "SLEAP 1.4 (Keras)"."""
+    source_hash: str = ""
+    """SHA-256 over the imported files, in hexadecimal."""
+
+    @property
+    def takes_centroids(self) -> bool:
+        """Whether the caller must give `centroids`."""
+        return self.kind == "centered_instance"
+
+    def to_json(self) -> str:
+        """Returns the contract as one JSON object with sorted keys."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Returns the contract that `to_json` wrote.
+
+        Raises:
+            InvalidArgument: CONTRACT_INVALID when a key is missing or unknown.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            skeleton = fields.pop("skeleton")
+            stages = fields.pop("stages")
+            classes = tuple(fields.pop("classes"))
+            return cls(
+                skeleton=Skeleton(
+                    name=skeleton["name"],
+                    nodes=tuple(skeleton["nodes"]),
+                    edges=tuple((a, b) for a, b in skeleton["edges"]),
+                    symmetries=tuple((a, b) for a, b in skeleton["symmetries"]),
+                ),
+                stages=tuple(Stage(**stage) for stage in stages),
+                classes=classes,
+                **fields,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument(
+                "CONTRACT_INVALID", f"The model's pose contract cannot be read: {error}."
+            ) from error
