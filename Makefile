@@ -1,0 +1,71 @@
+# Shoal's one gate and its chores; `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+DISTRIBUTIONS := protos $(wildcard services/*) $(wildcard clients/python/*)
+SOURCES := $(wildcard services/*/shoal_*) $(wildcard clients/python/*/shoal_*)
+PROTOS := $(shell find protos/shoal -name '*.proto')
+export MYPYPATH := $(subst $(eval ) ,:,$(DISTRIBUTIONS))
+
+VIDEO ?= ../shared/data/pair/centered_pair_small.mp4
+MODEL ?= ../shared/data/models/minimal_instance.UNet.bottomup
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: setup
+setup: .venv/.ready ## Build .venv from nothing: tools, stubs, every distribution editable
+
+.venv/.ready: constraints.txt $(wildcard services/*/pyproject.toml) $(wildcard clients/python/*/pyproject.toml) protos/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	$(MAKE) proto
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt $(addprefix -e ./,$(DISTRIBUTIONS))
+	@touch $@
+
+.PHONY: proto
+proto: ## Generate the gRPC stubs
+	$(BIN)/python protos/generate.py
+
+.PHONY: format
+format: ## Rewrite the sources in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lint
+lint: setup ## Format, lint, types, protos and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/api.binpb
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: setup ## Every test that is neither slow nor heavy
+	$(BIN)/pytest -q -m "not slow"
+
+.PHONY: check
+check: lint test ## Everything that CI runs
+
+.PHONY: check-all
+check-all: lint ## Also what is slow or needs environments of its own
+	$(BIN)/pytest -q
+
+.PHONY: bench
+bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
+	$(BIN)/python tests/benchmarks/throughput.py
+
+.PHONY: demo
+demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result
+	mkdir -p demo
+	$(BIN)/shoal track $(VIDEO) -m $(MODEL) -o demo/tracked.slp --tracker window
+	$(BIN)/shoal render $(VIDEO) demo/tracked.slp -o demo/tracked.mp4
+
+.PHONY: clean
+clean: ## Remove what the targets above have made
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
+	find protos/shoal -name '*_pb2*.py*' -delete
