@@ -7,7 +7,6 @@ BIN := .venv/bin
 DISTRIBUTIONS := protos $(wildcard services/*) $(wildcard clients/python/*)
 SOURCES := $(wildcard services/*/shoal_*) $(wildcard clients/python/*/shoal_*)
 PROTOS := $(shell find protos/shoal -name '*.proto')
-export MYPYPATH := $(subst $(eval ) ,:,$(DISTRIBUTIONS))
 
 VIDEO ?= ../shared/data/pair/centered_pair_small.mp4
 MODEL ?= ../shared/data/models/minimal_instance.UNet.bottomup

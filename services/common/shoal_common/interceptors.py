@@ -1,0 +1,102 @@
+"""What every call of every service goes through: typed errors, and one log line a failure."""
+
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from shoal_common.status import from_os_error, to_status
+from shoal_core.errors import Internal, ShoalError
+
+logger = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_OWN_PREFIX = "/grpc."  # health and reflection speak gRPC's own conventions
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Turns what a servicer raises into a status with a stable reason.
+
+    Anything that is neither a `ShoalError` nor a full disk is a bug: INTERNAL without
+    details for the caller, the traceback for the log.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps the method's handler."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or method.startswith(_OWN_PREFIX):
+            return handler
+        kinds = {
+            (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+            (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+            (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+            (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+        }
+        attribute, make = kinds[(handler.request_streaming, handler.response_streaming)]
+        behavior = getattr(handler, attribute)
+        wrapped = (
+            _guard_stream(behavior, method)
+            if inspect.isasyncgenfunction(behavior)
+            else _guard_unary(behavior, method)
+        )
+        return make(
+            wrapped,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _guard_unary(
+    behavior: Callable[[Any, Context], Awaitable[Any]], method: str
+) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def call(request: Any, context: Context) -> Any:
+        try:
+            return await behavior(request, context)
+        except Exception as error:  # noqa: BLE001 -- the last line of defence: becomes a status
+            await _abort(context, error, method)
+
+    return call
+
+
+def _guard_stream(
+    behavior: Callable[[Any, Context], AsyncIterator[Any]], method: str
+) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for response in behavior(request, context):
+                yield response
+        except Exception as error:  # noqa: BLE001 -- the last line of defence: becomes a status
+            await _abort(context, error, method)
+
+    return call
+
+
+async def _abort(context: Context, error: Exception, method: str) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    await context.abort_with_status(rpc_status.to_status(error_status(error, method)))
+
+
+def error_status(error: Exception, where: str) -> status_pb2.Status:
+    """Returns the wire status of whatever was raised in `where`, and logs it.
+
+    For the last line of defence only: interceptors, and streams whose items fail one by one.
+    """
+    if isinstance(error, OSError):
+        error = from_os_error(error) or error
+    if isinstance(error, ShoalError):
+        logger.info("%s failed: %s: %s", where, error.reason, error.message)
+        return to_status(error)
+    logger.error("%s failed with a bug", where, exc_info=error)
+    return to_status(Internal("INTERNAL", "Shoal failed; its log has the details.", where=where))

@@ -1,0 +1,112 @@
+"""Errors on the wire: `ShoalError` ↔ `google.rpc.Status` with one `ErrorInfo`.
+
+| error              | status code         |
+|--------------------|---------------------|
+| InvalidArgument    | INVALID_ARGUMENT    |
+| NotFound           | NOT_FOUND           |
+| AlreadyExists      | ALREADY_EXISTS      |
+| PermissionDenied   | PERMISSION_DENIED   |
+| FailedPrecondition | FAILED_PRECONDITION |
+| OutOfRange         | OUT_OF_RANGE        |
+| ResourceExhausted  | RESOURCE_EXHAUSTED  |
+| Aborted            | ABORTED             |
+| Cancelled          | CANCELLED           |
+| Unavailable        | UNAVAILABLE         |
+| DeadlineExceeded   | DEADLINE_EXCEEDED   |
+| DataLoss           | DATA_LOSS           |
+| Internal           | INTERNAL            |
+
+Lost at the boundary: the traceback and the chained cause; they stay in the service's log.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from shoal_core import errors
+
+DOMAIN = "shoal"
+
+_CODES: dict[type[errors.ShoalError], int] = {
+    errors.InvalidArgument: code_pb2.INVALID_ARGUMENT,
+    errors.NotFound: code_pb2.NOT_FOUND,
+    errors.AlreadyExists: code_pb2.ALREADY_EXISTS,
+    errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
+    errors.FailedPrecondition: code_pb2.FAILED_PRECONDITION,
+    errors.OutOfRange: code_pb2.OUT_OF_RANGE,
+    errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
+    errors.Aborted: code_pb2.ABORTED,
+    errors.Cancelled: code_pb2.CANCELLED,
+    errors.Unavailable: code_pb2.UNAVAILABLE,
+    errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
+    errors.DataLoss: code_pb2.DATA_LOSS,
+    errors.Internal: code_pb2.INTERNAL,
+}
+_TYPES = {code: error_type for error_type, code in _CODES.items()}
+
+
+def to_status(error: errors.ShoalError) -> status_pb2.Status:
+    """Returns the wire form of an error."""
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    detail = any_pb2.Any()
+    detail.Pack(info)
+    return status_pb2.Status(code=_CODES[type(error)], message=error.message, details=[detail])
+
+
+def from_status(status: status_pb2.Status) -> errors.ShoalError:
+    """Returns the error that `to_status` put on the wire."""
+    error_type = _TYPES.get(status.code, errors.Internal)
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return error_type(info.reason, status.message, **info.metadata)
+    return error_type("UNKNOWN", status.message)
+
+
+def from_rpc_error(error: grpc.RpcError, peer: str) -> errors.ShoalError:
+    """Returns the typed error behind a failed call to `peer`.
+
+    A status without details comes from gRPC itself, not from a service of Shoal: the peer
+    cannot be reached, the deadline has passed, or the server speaks another protocol.
+    """
+    if not isinstance(error, grpc.Call):
+        return errors.Internal("UNKNOWN", f"The call to {peer} failed: {error!r}.", peer=peer)
+    status = rpc_status.from_call(error)
+    if status is not None:
+        return from_status(status)
+    code: int = error.code().value[0]
+    error_type = _TYPES.get(code, errors.Internal)
+    reason = error.code().name
+    details = error.details() or "no details"
+    return error_type(reason, f"The call to {peer} failed: {details}.", peer=peer)
+
+
+@contextmanager
+def typed_errors(peer: str) -> Iterator[None]:
+    """Turns the gRPC errors of calls to `peer` into typed ones."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error, peer) from error
+
+
+def from_os_error(error: OSError) -> errors.ShoalError | None:
+    """Returns the typed error of a full disk or a forbidden file; None for anything else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.ResourceExhausted(
+            "DISK_FULL",
+            f"The disk is full while writing {error.filename or 'a file'}; make room and retry.",
+            path=error.filename or "",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return errors.PermissionDenied(
+            "FILE_FORBIDDEN",
+            f"{error.filename} cannot be opened; check its permissions.",
+            path=error.filename or "",
+        )
+    return None
