@@ -23,7 +23,9 @@ class Skeleton:
     def __post_init__(self) -> None:
         if len(set(self.nodes)) != len(self.nodes):
             raise InvalidArgument(
-                "SKELETON_INVALID", f"Skeleton {self.name!r} names a node twice.", skeleton=self.name
+                "SKELETON_INVALID",
+                f"Skeleton {self.name!r} names a node twice.",
+                skeleton=self.name,
             )
         for source, destination in self.edges + self.symmetries:
             if not (0 <= source < len(self.nodes) and 0 <= destination < len(self.nodes)):
