@@ -3,7 +3,7 @@
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from google.rpc import status_pb2
@@ -13,6 +13,9 @@ from shoal_common.status import from_os_error, to_status
 from shoal_core.errors import Internal, ShoalError
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:  # generic for the type checker only
+    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any] | None
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _OWN_PREFIX = "/grpc."  # health and reflection speak gRPC's own conventions
@@ -27,11 +30,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
-        ],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "Handler":
         """Wraps the method's handler."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)

@@ -33,7 +33,7 @@ def decode_token(token: str) -> str:
         InvalidArgument: PAGE_TOKEN_INVALID when no list of ours made the token.
     """
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise InvalidArgument(
             "PAGE_TOKEN_INVALID", "page_token was not made by this list; start from the first page."

@@ -26,11 +26,12 @@ from contextlib import contextmanager
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from shoal_core import errors
 
 DOMAIN = "shoal"
+
+_DETAILS_KEY = "grpc-status-details-bin"
 
 _CODES: dict[type[errors.ShoalError], int] = {
     errors.InvalidArgument: code_pb2.INVALID_ARGUMENT,
@@ -74,16 +75,15 @@ def from_rpc_error(error: grpc.RpcError, peer: str) -> errors.ShoalError:
     A status without details comes from gRPC itself, not from a service of Shoal: the peer
     cannot be reached, the deadline has passed, or the server speaks another protocol.
     """
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return errors.Internal("UNKNOWN", f"The call to {peer} failed: {error!r}.", peer=peer)
-    status = rpc_status.from_call(error)
-    if status is not None:
-        return from_status(status)
-    code: int = error.code().value[0]
-    error_type = _TYPES.get(code, errors.Internal)
-    reason = error.code().name
-    details = error.details() or "no details"
-    return error_type(reason, f"The call to {peer} failed: {details}.", peer=peer)
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY:
+            return from_status(status_pb2.Status.FromString(value))
+    code = error.code()
+    error_type = _TYPES.get(code.value[0], errors.Internal)
+    details = (error.details() or "no details").splitlines()[0]
+    return error_type(code.name, f"The call to {peer} failed: {details}.", peer=peer)
 
 
 @contextmanager
