@@ -1,0 +1,113 @@
+"""Grouping by class: which animal is which, where the model itself names identities.
+
+Both kinds of ID models give class probabilities; here they become mutually exclusive
+assignments of greatest summed probability (SLEAP, Nature Methods 2022, "Identity models").
+
+Axis legend: N nodes, P places (peaks) per node, K classes (identities), I instances,
+2 = (x, y). Frame pixels.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_core.assignment import optimal_matches
+from shoal_core.errors import InvalidArgument
+from shoal_core.pose import NO_TRACK, FramePoses
+
+Array = NDArray[np.floating[Any]]
+
+_LIFT = 1e-9
+"""Added to probabilities, so that a class of probability 0 is still better than none."""
+
+
+def group_class_parts(
+    peaks_px_NP2: Array,
+    peak_values_NP: Array,
+    class_probabilities_NPK: Array,
+    *,
+    only_best_class: bool = False,
+    frame_index: int = 0,
+) -> FramePoses:
+    """Returns the animals of one frame of a bottom-up ID model: at most one per class.
+
+    For each node, peaks are assigned to classes one to one; what a class received over all
+    nodes is its animal. `track_indices_I` is the class index, `tracking_scores_I` the mean
+    class probability and `instance_scores_I` the mean peak value of the animal's nodes.
+    Animals come in class order; a class without a peak has none.
+
+    Args:
+        peaks_px_NP2: peaks of one frame in frame pixels; NaN marks an empty place.
+        peak_values_NP: confidence of each peak; becomes the point's score.
+        class_probabilities_NPK: probability of each class at each peak.
+        only_best_class: also drop a peak that was assigned to a class other than its most
+            probable one. SLEAP's software does so: fewer wrong nodes, more missing ones.
+        frame_index: goes into the result.
+
+    Raises:
+        InvalidArgument: PARTS_SHAPE_INVALID when the arrays do not fit one another.
+    """
+    if (
+        class_probabilities_NPK.ndim != 3
+        or peaks_px_NP2.shape != (*class_probabilities_NPK.shape[:2], 2)
+        or peak_values_NP.shape != class_probabilities_NPK.shape[:2]
+    ):
+        raise InvalidArgument(
+            "PARTS_SHAPE_INVALID",
+            f"Peaks {peaks_px_NP2.shape}, values {peak_values_NP.shape} and class probabilities "
+            f"{class_probabilities_NPK.shape} do not fit one another.",
+        )
+    node_count, _, class_count = class_probabilities_NPK.shape
+    present_NP1 = ~np.isnan(peaks_px_NP2).any(axis=2, keepdims=True)
+    probabilities_NPK = np.nan_to_num(class_probabilities_NPK)
+    gains_NPK = np.where(present_NP1, probabilities_NPK.astype(np.float64) + _LIFT, 0)
+    node_M, place_M, class_M = optimal_matches(gains_NPK)
+    if only_best_class:
+        best_M = gains_NPK[node_M, place_M].max(axis=1) == gains_NPK[node_M, place_M, class_M]
+        node_M, place_M, class_M = node_M[best_M], place_M[best_M], class_M[best_M]
+
+    points_KN2 = np.full((class_count, node_count, 2), np.nan, np.float32)
+    scores_KN = np.zeros((class_count, node_count), np.float32)
+    points_KN2[class_M, node_M] = peaks_px_NP2[node_M, place_M]
+    scores_KN[class_M, node_M] = peak_values_NP[node_M, place_M]
+    counts_K = np.bincount(class_M, minlength=class_count)
+    sums_K = np.bincount(
+        class_M, weights=probabilities_NPK[node_M, place_M, class_M], minlength=class_count
+    )
+    found_K = np.flatnonzero(counts_K)
+    counts_I = counts_K[found_K]
+    return FramePoses(
+        frame_index=frame_index,
+        points_px_IN2=points_KN2[found_K],
+        point_scores_IN=scores_KN[found_K],
+        instance_scores_I=(scores_KN[found_K].sum(axis=1) / counts_I).astype(np.float32),
+        track_indices_I=found_K.astype(np.int32),
+        tracking_scores_I=(sums_K[found_K] / counts_I).astype(np.float32),
+    )
+
+
+def assign_classes(poses: FramePoses, class_probabilities_IK: Array) -> FramePoses:
+    """Returns the instances of a top-down ID model with their classes as tracks.
+
+    Instances and classes are assigned one to one. `track_indices_I` is the class index and
+    `tracking_scores_I` its probability; with more instances than classes the rest keeps
+    NO_TRACK (drop them with `select`). The order of instances does not change.
+
+    Raises:
+        InvalidArgument: PARTS_SHAPE_INVALID when there is not one row per instance.
+    """
+    if class_probabilities_IK.ndim != 2 or len(class_probabilities_IK) != poses.instance_count:
+        raise InvalidArgument(
+            "PARTS_SHAPE_INVALID",
+            f"Class probabilities {class_probabilities_IK.shape} do not have one row for each "
+            f"of {poses.instance_count} instances.",
+        )
+    probabilities_IK = np.nan_to_num(class_probabilities_IK)
+    _, instance_M, class_M = optimal_matches(probabilities_IK[None].astype(np.float64) + _LIFT)
+    tracks_I = np.full(poses.instance_count, NO_TRACK, np.int32)
+    scores_I = np.zeros(poses.instance_count, np.float32)
+    tracks_I[instance_M] = class_M
+    scores_I[instance_M] = probabilities_IK[instance_M, class_M]
+    return replace(poses, track_indices_I=tracks_I, tracking_scores_I=scores_I)
