@@ -83,6 +83,21 @@ def bounding_boxes(points_px_IN2: Array) -> Array:
     return np.where(np.isfinite(boxes_I4), boxes_I4, np.nan).astype(points_px_IN2.dtype)
 
 
+def instance_centroids(points_px_IN2: Array, anchor_node: int | None = None) -> Array:
+    """Returns where a crop around each instance is centred: [I, 2] in pixels.
+
+    The anchor node where there is one and it is visible, else the centre of the bounding box of
+    the visible nodes (as SLEAP places centred instances); NaN without a visible node.
+    """
+    boxes_I4 = bounding_boxes(points_px_IN2)
+    centroids_I2 = (boxes_I4[:, :2] + boxes_I4[:, 2:]) / 2
+    if anchor_node is not None:
+        anchors_I2 = points_px_IN2[:, anchor_node]
+        visible_I = np.isfinite(anchors_I2).all(axis=-1)
+        centroids_I2[visible_I] = anchors_I2[visible_I]
+    return centroids_I2
+
+
 def _factor(output_stride: float, input_scale: float) -> float:
     if not (output_stride > 0 and input_scale > 0):
         raise InvalidArgument(
