@@ -18,16 +18,22 @@ def open_channel(target: str) -> grpc.aio.Channel:
 
     Retries follow `retry.json` beside the protos: idempotent methods only.
     """
+    return grpc.aio.insecure_channel(target, options=_channel_options())
+
+
+def open_sync_channel(target: str) -> grpc.Channel:
+    """Returns the like of `open_channel` for callers without an event loop."""
+    return grpc.insecure_channel(target, options=_channel_options())
+
+
+def _channel_options() -> list[tuple[str, int | str]]:
     retry_policy = (resources.files("shoal") / "retry.json").read_text()
-    return grpc.aio.insecure_channel(
-        target,
-        options=[
-            *MESSAGE_OPTIONS,
-            ("grpc.service_config", retry_policy),
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 50),
-            ("grpc.max_reconnect_backoff_ms", 1000),
-            # Peers are named explicitly; a proxy of the environment must not sit between them.
-            ("grpc.enable_http_proxy", 0),
-        ],
-    )
+    return [
+        *MESSAGE_OPTIONS,
+        ("grpc.service_config", retry_policy),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # Peers are named explicitly; a proxy of the environment must not sit between them.
+        ("grpc.enable_http_proxy", 0),
+    ]

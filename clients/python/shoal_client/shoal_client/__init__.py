@@ -1,1 +1,47 @@
-"""Shoal's Python SDK."""
+"""Shoal's Python SDK: models, jobs, labels and videos of an ensemble.
+
+    from shoal_client import Shoal
+
+    with Shoal.connect() as shoal:
+        job = shoal.jobs.create_track("/data/video.mp4", "models/flies")
+        for job in shoal.jobs.watch(job.name):
+            print(job.state, job.progress.committed_frame_count)
+        shoal.labels.export([job.result_label_set], "/data/video.slp")
+
+Errors are those of `shoal_core.errors`, with a stable `reason`.
+"""
+
+from shoal_client.connection import Shoal
+from shoal_client.health import Health, check_health
+from shoal_client.parameters import InferenceParameters, PartGrouping, WindowTracker
+from shoal_client.targets import Targets
+from shoal_client.types import (
+    Alias,
+    ExportSummary,
+    Job,
+    JobProgress,
+    JobState,
+    LabelSet,
+    Model,
+    ModelVersion,
+    Video,
+)
+
+__all__ = [
+    "Alias",
+    "ExportSummary",
+    "Health",
+    "InferenceParameters",
+    "Job",
+    "JobProgress",
+    "JobState",
+    "LabelSet",
+    "Model",
+    "ModelVersion",
+    "PartGrouping",
+    "Shoal",
+    "Targets",
+    "Video",
+    "WindowTracker",
+    "check_health",
+]

@@ -1,0 +1,58 @@
+"""The facade: one object for one ensemble."""
+
+from typing import Self
+
+import grpc
+
+from shoal_client.jobs import Jobs
+from shoal_client.labels import Labels
+from shoal_client.models import Models
+from shoal_client.targets import Targets
+from shoal_client.videos import Videos
+from shoal_common.channel import open_sync_channel
+
+
+class Shoal:
+    """A connected ensemble; each service's channel connects when it is first used.
+
+    Every call has a deadline and raises the errors of `shoal_core.errors`.
+    """
+
+    models: Models
+    """The model registry."""
+    jobs: Jobs
+    """Durable long work."""
+    labels: Labels
+    """Labels and predictions."""
+    videos: Videos
+    """What videos hold."""
+
+    def __init__(self, targets: Targets, project: str) -> None:
+        self._channels: list[grpc.Channel] = []
+        self.models = Models(self._open(targets.serving), f"serving at {targets.serving}")
+        self.videos = Videos(self._open(targets.decode), f"decode at {targets.decode}")
+        self.labels = Labels(self._open(targets.labels), f"labels at {targets.labels}", project)
+        self.jobs = Jobs(
+            self._open(targets.orchestrator), f"orchestrator at {targets.orchestrator}", project
+        )
+
+    @classmethod
+    def connect(cls, targets: Targets | None = None, *, project: str = "default") -> Self:
+        """Returns the ensemble at `targets`; without any, the one that `shoal up` started."""
+        return cls(targets or Targets(), project)
+
+    def close(self) -> None:
+        """Closes the channels; running calls end with Cancelled."""
+        for channel in self._channels:
+            channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _open(self, target: str) -> grpc.Channel:
+        channel = open_sync_channel(target)
+        self._channels.append(channel)
+        return channel

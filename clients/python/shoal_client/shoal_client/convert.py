@@ -1,0 +1,182 @@
+"""Protobuf ↔ the SDK's types. Protobuf stops here."""
+
+import datetime
+import json
+from typing import Any
+
+from google.protobuf import timestamp_pb2
+
+from shoal.common.v1 import parameters_pb2, video_pb2
+from shoal.jobs.v1 import jobs_pb2
+from shoal.labels.v1 import labels_pb2
+from shoal.serving.v1 import serving_pb2
+from shoal_client.parameters import InferenceParameters, WindowTracker
+from shoal_client.types import (
+    Alias,
+    Job,
+    JobProgress,
+    JobState,
+    LabelSet,
+    Model,
+    ModelVersion,
+    Video,
+)
+from shoal_common import convert
+from shoal_common.status import from_status
+from shoal_core.errors import InvalidArgument
+
+_SIMILARITIES = {
+    "oks": parameters_pb2.SIMILARITY_OKS,
+    "iou": parameters_pb2.SIMILARITY_IOU,
+    "centroid": parameters_pb2.SIMILARITY_CENTROID,
+    "euclidean": parameters_pb2.SIMILARITY_EUCLIDEAN,
+}
+_ASSIGNMENTS = {
+    "hungarian": parameters_pb2.ASSIGNMENT_HUNGARIAN,
+    "greedy": parameters_pb2.ASSIGNMENT_GREEDY,
+}
+_JOB_STATES = {
+    jobs_pb2.JOB_STATE_PENDING: JobState.PENDING,
+    jobs_pb2.JOB_STATE_RUNNING: JobState.RUNNING,
+    jobs_pb2.JOB_STATE_SUCCEEDED: JobState.SUCCEEDED,
+    jobs_pb2.JOB_STATE_FAILED: JobState.FAILED,
+    jobs_pb2.JOB_STATE_CANCELLED: JobState.CANCELLED,
+}
+
+
+def frame_range_message(frames: range) -> video_pb2.FrameRange:
+    """Returns the wire form of a run of frames.
+
+    Raises:
+        InvalidArgument: FRAMES_INVALID when it is empty, negative or has a step.
+    """
+    if frames.step != 1 or frames.start < 0 or len(frames) == 0:
+        raise InvalidArgument(
+            "FRAMES_INVALID",
+            f"{frames} is not a run of frames; it needs step 1, a start of at least 0 and a frame.",
+            frames=frames,
+        )
+    return video_pb2.FrameRange(start=frames.start, stop=frames.stop)
+
+
+def inference_message(parameters: InferenceParameters) -> parameters_pb2.InferenceParameters:
+    """Returns the wire form of inference parameters."""
+    grouping = parameters.part_grouping
+    return parameters_pb2.InferenceParameters(
+        peak_threshold=parameters.peak_threshold,
+        max_instances=parameters.max_instances,
+        batch_size=parameters.batch_size,
+        part_grouping=None
+        if grouping is None
+        else parameters_pb2.PartGroupingParameters(
+            max_edge_length_ratio=grouping.max_edge_length_ratio,
+            dist_penalty_weight=grouping.dist_penalty_weight,
+            min_instance_peaks=grouping.min_instance_peaks,
+            min_line_scores=grouping.min_line_scores,
+        ),
+    )
+
+
+def tracker_message(tracker: WindowTracker) -> parameters_pb2.TrackerParameters:
+    """Returns the wire form of a tracker."""
+    window = parameters_pb2.WindowTrackerParameters(
+        window_frame_count=tracker.window_frame_count,
+        max_tracks=tracker.max_tracks,
+        target_instance_count=tracker.target_instance_count,
+        min_similarity=tracker.min_similarity,
+    )
+    if tracker.similarity is not None:
+        window.similarity = _SIMILARITIES[tracker.similarity]
+    if tracker.assignment is not None:
+        window.assignment = _ASSIGNMENTS[tracker.assignment]
+    return parameters_pb2.TrackerParameters(window=window)
+
+
+def video(message: video_pb2.Video) -> Video:
+    """Returns the video of a message."""
+    return Video(
+        uri=message.uri,
+        frame_count=message.frame_count,
+        height_px=message.height_px,
+        width_px=message.width_px,
+        channel_count=message.channel_count,
+        frame_rate_hz=message.frame_rate_hz,
+        content_hash=message.content_hash,
+    )
+
+
+def model_version(message: serving_pb2.ModelVersion) -> ModelVersion:
+    """Returns the version of a message."""
+    return ModelVersion(
+        name=message.name,
+        kind=message.kind,
+        skeleton=convert.skeleton(message.skeleton),
+        pose_contract_json=message.pose_contract_json,
+        source_uris=tuple(message.source_uris),
+        create_time=_time(message.create_time),
+    )
+
+
+def model(message: serving_pb2.Model) -> Model:
+    """Returns the model of a message."""
+    return Model(
+        name=message.name,
+        versions=tuple(map(model_version, message.versions)),
+        aliases=tuple(Alias(alias.name, alias.version) for alias in message.aliases),
+    )
+
+
+def job(message: jobs_pb2.Job) -> Job:
+    """Returns the job of a message.
+
+    Raises:
+        InvalidArgument: JOB_STATE_UNKNOWN when the service is newer than this SDK.
+    """
+    state = _JOB_STATES.get(message.state)
+    if state is None:
+        raise InvalidArgument(
+            "JOB_STATE_UNKNOWN",
+            f"Job {message.name} is in state {message.state}, which this version of shoal-client "
+            "does not know; update it.",
+            job=message.name,
+        )
+    progress = message.progress
+    return Job(
+        name=message.name,
+        state=state,
+        video=video(message.spec.video),
+        model_version=message.spec.model_version,
+        progress=JobProgress(
+            total_frame_count=progress.total_frame_count,
+            inferred_frame_count=progress.inferred_frame_count,
+            committed_frame_count=progress.committed_frame_count,
+            linked_frame_count=progress.linked_frame_count,
+            instance_count=progress.instance_count,
+            first_frame_time=_optional_time(progress, "first_frame_time"),
+        ),
+        error=from_status(message.error) if message.HasField("error") else None,
+        result_label_set=message.result_label_set,
+        create_time=_time(message.create_time),
+        end_time=_optional_time(message, "end_time"),
+    )
+
+
+def label_set(message: labels_pb2.LabelSet) -> LabelSet:
+    """Returns the label set of a message."""
+    return LabelSet(
+        name=message.name,
+        video=video(message.video),
+        skeleton=convert.skeleton(message.skeleton),
+        track_names=tuple(message.track_names),
+        provenance=json.loads(message.provenance_json or "{}"),
+        frame_count=message.frame_count,
+        instance_count=message.instance_count,
+    )
+
+
+def _time(message: timestamp_pb2.Timestamp) -> datetime.datetime:
+    return message.ToDatetime(datetime.UTC)
+
+
+def _optional_time(message: Any, field: str) -> datetime.datetime | None:
+    return _time(getattr(message, field)) if message.HasField(field) else None

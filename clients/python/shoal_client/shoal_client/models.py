@@ -1,0 +1,89 @@
+"""Models, through shoal.serving.v1."""
+
+from collections.abc import Iterator, Sequence
+
+import grpc
+
+from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
+from shoal_client import convert
+from shoal_client.deadlines import QUICK_S, TRANSFER_S
+from shoal_client.types import Alias, Model, ModelVersion
+from shoal_common.status import typed_errors
+
+
+class Models:
+    """The model registry."""
+
+    def __init__(self, channel: grpc.Channel, peer: str) -> None:
+        self._stub = serving_pb2_grpc.ServingServiceStub(channel)
+        self._peer = peer
+
+    def import_(self, source_uris: Sequence[str], *, name: str) -> ModelVersion:
+        """Returns the version made of model folders; the same files again return the same one.
+
+        Args:
+            source_uris: One folder, or the two stages of a top-down model in any order, as
+                absolute paths or file:// URIs that the services see.
+            name: {model} of models/{model}; an existing model gets a new version.
+
+        Raises:
+            NotFound: MODEL_FOLDER_NOT_FOUND.
+            InvalidArgument: NAME_INVALID, MODEL_FILE_MISSING, MODEL_CONFIG_INVALID,
+                MODEL_WEIGHTS_MISMATCH or MODEL_KIND_UNSUPPORTED.
+            PermissionDenied: PATH_OUTSIDE_ROOTS.
+        """
+        request = serving_pb2.ImportModelRequest(model_id=name, source_uris=source_uris)
+        with typed_errors(self._peer):
+            response = self._stub.ImportModel(request, timeout=TRANSFER_S)
+        return convert.model_version(response.version)
+
+    def list(self) -> Iterator[Model]:
+        """Yields the models by name, ascending."""
+        page_token = ""
+        while True:
+            request = serving_pb2.ListModelsRequest(page_token=page_token)
+            with typed_errors(self._peer):
+                response = self._stub.ListModels(request, timeout=QUICK_S)
+            yield from map(convert.model, response.models)
+            page_token = response.next_page_token
+            if not page_token:
+                return
+
+    def get(self, name: str) -> Model:
+        """Returns models/{model}.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        with typed_errors(self._peer):
+            response = self._stub.GetModel(serving_pb2.GetModelRequest(name=name), timeout=QUICK_S)
+        return convert.model(response.model)
+
+    def delete(self, name: str) -> None:
+        """Deletes models/{model} with its versions and aliases.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        with typed_errors(self._peer):
+            self._stub.DeleteModel(serving_pb2.DeleteModelRequest(name=name), timeout=QUICK_S)
+
+    def set_alias(self, name: str, version: str) -> Alias:
+        """Points models/{model}/aliases/{alias} at models/{model}/versions/{version}.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        request = serving_pb2.SetAliasRequest(name=name, version=version)
+        with typed_errors(self._peer):
+            response = self._stub.SetAlias(request, timeout=QUICK_S)
+        return Alias(response.alias.name, response.alias.version)
+
+    def delete_alias(self, name: str) -> None:
+        """Removes models/{model}/aliases/{alias}.
+
+        Raises:
+            NotFound: ALIAS_NOT_FOUND.
+        """
+        with typed_errors(self._peer):
+            self._stub.DeleteAlias(serving_pb2.DeleteAliasRequest(name=name), timeout=QUICK_S)

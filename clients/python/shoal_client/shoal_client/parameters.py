@@ -1,0 +1,56 @@
+"""What shapes the poses of a frame and how they become tracks; None means the default.
+
+Names, ranges and defaults are those of shoal.common.v1 (parameters.proto).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Similarity = Literal["oks", "iou", "centroid", "euclidean"]
+Assignment = Literal["hungarian", "greedy"]
+
+
+@dataclass(frozen=True)
+class PartGrouping:
+    """How the peaks of a bottom-up model become instances."""
+
+    max_edge_length_ratio: float | None = None
+    """Edges longer than this fraction of the frame's longer side are penalized (0.25)."""
+    dist_penalty_weight: float | None = None
+    """Weight of that penalty (1)."""
+    min_instance_peaks: int | None = None
+    """Instances with fewer nodes are dropped (0)."""
+    min_line_scores: float | None = None
+    """A pair of peaks is joined only if its line score exceeds this (0.25)."""
+
+
+@dataclass(frozen=True)
+class InferenceParameters:
+    """Peak finding and grouping."""
+
+    peak_threshold: float | None = None
+    """A confidence-map peak must exceed this (the model's, usually 0.2)."""
+    max_instances: int | None = None
+    """Most instances kept in a frame, best first (as many as the model returns)."""
+    batch_size: int | None = None
+    """Frames sent to the engine in one request (16)."""
+    part_grouping: PartGrouping | None = None
+    """Only for bottom-up models."""
+
+
+@dataclass(frozen=True)
+class WindowTracker:
+    """Links each frame's instances with those of a window of recent frames."""
+
+    window_frame_count: int | None = None
+    """Recent frames whose instances are candidates (5)."""
+    similarity: Similarity | None = None
+    """What two instances have in common (oks)."""
+    assignment: Assignment | None = None
+    """How instances and tracks are paired (hungarian)."""
+    max_tracks: int | None = None
+    """Most tracks of the whole video (unlimited)."""
+    target_instance_count: int | None = None
+    """Animals that are there (unknown)."""
+    min_similarity: float | None = None
+    """Pairs less similar than this are never joined (the similarity's own)."""

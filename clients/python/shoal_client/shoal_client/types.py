@@ -1,0 +1,145 @@
+"""What the services know, as plain frozen values."""
+
+import datetime
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shoal_core.errors import ShoalError
+from shoal_core.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from shoal_common.inference.contract import PoseContract
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is known of a video."""
+
+    uri: str
+    """Where it lies, as the services see it."""
+    frame_count: int
+    height_px: int
+    width_px: int
+    channel_count: int
+    """1 (gray) or 3 (color)."""
+    frame_rate_hz: float
+    """0 where there is none."""
+    content_hash: str
+    """Equal for equal files wherever they lie."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One immutable version of a model."""
+
+    name: str
+    """models/{model}/versions/{version}."""
+    kind: str
+    """single_instance, topdown, bottomup and so on."""
+    skeleton: Skeleton
+    pose_contract_json: str
+    """Everything that the served model promises."""
+    source_uris: tuple[str, ...]
+    """Folders that it was imported from."""
+    create_time: datetime.datetime
+
+    @property
+    def contract(self) -> "PoseContract":
+        """What the served model promises: strides, thresholds, classes, limits."""
+        from shoal_common.inference.contract import PoseContract
+
+        return PoseContract.from_json(self.pose_contract_json)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A movable name for a version."""
+
+    name: str
+    """models/{model}/aliases/{alias}."""
+    version: str
+    """models/{model}/versions/{version}."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the registry."""
+
+    name: str
+    """models/{model}."""
+    versions: tuple[ModelVersion, ...]
+    """Oldest first; at least one."""
+    aliases: tuple[Alias, ...]
+
+
+class JobState(enum.Enum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen unless the job is created again."""
+        return self not in (JobState.PENDING, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is, in frames."""
+
+    total_frame_count: int
+    inferred_frame_count: int
+    committed_frame_count: int
+    """Frames whose poses are durable: these are not done again."""
+    linked_frame_count: int
+    instance_count: int
+    """Instances found so far."""
+    first_frame_time: datetime.datetime | None
+    """When the first frame was inferred."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A durable piece of work."""
+
+    name: str
+    """projects/{project}/jobs/{job}."""
+    state: JobState
+    video: Video
+    model_version: str
+    progress: JobProgress
+    error: ShoalError | None
+    """Why it failed; only in state FAILED."""
+    result_label_set: str
+    create_time: datetime.datetime
+    end_time: datetime.datetime | None
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labeled frames of one video from one source."""
+
+    name: str
+    """projects/{project}/labelSets/{label_set}."""
+    video: Video
+    skeleton: Skeleton
+    track_names: tuple[str, ...]
+    """By track index; a track beyond the list is named track_{index}."""
+    provenance: dict[str, Any]
+    """Program, version, model, parameters."""
+    frame_count: int
+    instance_count: int
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What a written file holds."""
+
+    frame_count: int
+    """Frames with at least one instance."""
+    instance_count: int
