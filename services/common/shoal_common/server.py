@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -141,7 +142,8 @@ def watch_lifeline(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None
     """Sets `stop` when standard input is closed, which the death of the parent does."""
 
     def wait_for_end() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not sys.stdin: its lock, held by this thread, would abort the interpreter's shutdown.
+        while os.read(0, 4096):
             pass
         loop.call_soon_threadsafe(stop.set)
 
