@@ -1,0 +1,147 @@
+"""Reads mp4, mov, avi, mkv and whatever else FFmpeg demuxes, through PyAV.
+
+Opening demuxes the whole file once, without decoding it, to learn which packets there are and
+in which order they are shown. Where a container does not tell that order (AVI and raw streams
+with B-frames: their presentation times are missing or guessed wrongly), the video is decoded
+once instead.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_core.errors import DataLoss, InvalidArgument, ShoalError
+from shoal_media.content_hash import hash_file
+from shoal_media.readers.frame_decoder import FrameDecoder, decode_stamped
+from shoal_media.readers.packet_index import NO_TIMESTAMP, PacketIndex, presentation_order
+from shoal_media.readers.packet_source import PacketSource, unreadable
+from shoal_media.readers.pixels import PixelConverter
+from shoal_media.readers.reader import Channels, VideoInfo, VideoReader
+
+_TIMED_FORMATS = frozenset({"mov", "matroska", "webm", "mpegts"})
+
+
+class ContainerReader(VideoReader):
+    """Frames of a video file; see `open_video` for arguments and errors."""
+
+    def __init__(self, path: Path, *, channels: Channels | None, thread_count: int) -> None:
+        if thread_count < 1:
+            raise InvalidArgument(
+                "THREADS_OUT_OF_RANGE",
+                f"A video is decoded by at least 1 thread, not {thread_count}.",
+                thread_count=thread_count,
+            )
+        self._source = PacketSource(path, thread_count=thread_count)
+        try:
+            self._decoder, missing = _decoder_of_readable_part(path, self._source)
+            self._pixels = PixelConverter(_sample(path, self._decoder))
+            super().__init__(self._describe(path, missing), channels)
+        except ShoalError:
+            self._source.close()
+            raise
+
+    def _describe(self, path: Path, missing_frame_count: int | None) -> VideoInfo:
+        index = self._decoder.index
+        height, width = self._pixels.size_px
+        rate = self._source.stream.average_rate
+        keyframe_indices_K = index.keyframe_indices
+        keyframe_indices_K.flags.writeable = False
+        return VideoInfo(
+            path=path,
+            frame_count=index.frame_count,
+            height_px=height,
+            width_px=width,
+            fps=None if not rate else float(rate),
+            is_gray=self._pixels.is_gray,
+            keyframe_indices_K=keyframe_indices_K,
+            content_hash=hash_file(path),
+            missing_frame_count=missing_frame_count,
+        )
+
+    def _decode_into(self, frame_index: int, out_HWC: NDArray[np.uint8]) -> None:
+        self._pixels.convert_into(self._decoder.frame(frame_index), out_HWC)
+
+    def _release(self) -> None:
+        self._decoder.release()
+        self._source.close()
+
+
+def _decoder_of_readable_part(path: Path, source: PacketSource) -> tuple[FrameDecoder, int | None]:
+    """Returns a decoder whose index ends with the last frame that decodes, and the loss.
+
+    The loss is the number of frames missing at the end, None if unknown (see VideoInfo).
+    """
+    index = _index(path, source)
+    decoder = FrameDecoder(source, index)
+    if index.frame_count == 0:
+        raise unreadable(path, "has no frame that can be decoded; record it again")
+    announced_packet_count = _announced_packet_count(source)
+    if announced_packet_count == source.table.packet_count and not _is_cut_off(source):
+        return decoder, 0
+    keyframe_indices = index.keyframe_indices
+    start = int(keyframe_indices[-1]) if len(keyframe_indices) else 0
+    readable = index.cut(decoder.last_readable(start) + 1)
+    decoder.release()
+    lost_in_index = index.frame_count - readable.frame_count + int(source.table.is_cut_P.sum())
+    if announced_packet_count == source.table.packet_count:
+        return FrameDecoder(source, readable), lost_in_index or None
+    lost = announced_packet_count - source.table.packet_count + lost_in_index
+    return FrameDecoder(source, readable), lost
+
+
+def _index(path: Path, source: PacketSource) -> PacketIndex:
+    table = source.table
+    formats = set(source.container.format.name.split(","))
+    if table.has_unique_pts and formats & _TIMED_FORMATS:
+        return PacketIndex.from_order(table, presentation_order(table))
+    if not source.stream.codec_context.has_b_frames:
+        return PacketIndex.from_order(table, np.arange(table.packet_count))
+    stamps = [
+        stamp for stamp, _ in decode_stamped(source, table.first_keyframe, lambda _ordinal: None)
+    ]
+    if len(set(stamps)) != len(stamps):
+        raise unreadable(
+            path, "shows several frames of one packet; convert it with ffmpeg to H.264 in mp4"
+        )
+    return PacketIndex.from_order(table, np.array(stamps, np.int64))
+
+
+def _sample(path: Path, decoder: FrameDecoder) -> list[Any]:
+    """Returns frame 0, a middle and the last keyframe as decoded pictures."""
+    keyframe_indices = decoder.index.keyframe_indices
+    places = sorted({len(keyframe_indices) // 2, len(keyframe_indices) - 1} - {0, -1})
+    samples = []
+    for place in reversed(places):
+        with suppress(DataLoss):  # A damaged frame is reported when it is asked for.
+            samples.append(decoder.frame(int(keyframe_indices[place])))
+    try:
+        samples.insert(0, decoder.frame(0))
+    except DataLoss as error:
+        raise unreadable(path, "cannot be decoded from its first frame on; repair it") from error
+    return samples
+
+
+def _announced_packet_count(source: PacketSource) -> int:
+    """Returns how many packets the container announces; what was found if it is silent."""
+    found = source.table.packet_count
+    if "mov" in source.container.format.name:
+        return max(found, len(source.stream.index_entries))
+    return max(found, int(source.stream.frames))
+
+
+def _is_cut_off(source: PacketSource) -> bool:
+    """Whether the file ends too early, also in a container that announces no frame count."""
+    table = source.table
+    if table.ended_with_error or table.is_cut_P.any():
+        return True
+    container = source.container
+    is_alone = len(container.streams) == 1
+    if not (is_alone and container.duration and "matroska" in container.format.name):
+        return False
+    shown = table.pts_P[table.pts_P != NO_TIMESTAMP]
+    last_s = float(shown.max() * source.stream.time_base)
+    frame_s = float(1 / source.stream.average_rate) if source.stream.average_rate else 0.0
+    return bool(last_s + 2 * frame_s < container.duration / 1e6)
