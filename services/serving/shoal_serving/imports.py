@@ -1,0 +1,86 @@
+"""From model folders to a registered version."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from shoal_core.errors import NotFound
+from shoal_serving.conversion import Conversion
+from shoal_serving.registry import Registry, Source, Version
+
+_MODEL_FILES = ("training_config.json", "best_model.h5", "training_config.yaml", "best.ckpt")
+
+
+class Imports:
+    """Imports models one after another: each conversion may take all the memory allowed."""
+
+    def __init__(
+        self, *, registry: Registry, conversion: Conversion, now: Callable[[], datetime]
+    ) -> None:
+        self._registry = registry
+        self._conversion = conversion
+        self._now = now
+        self._turn = asyncio.Lock()
+
+    async def run(self, model_id: str, folders: Mapping[str, Path]) -> tuple[Version, bool]:
+        """Returns the version made of the folders, and whether it was there before.
+
+        Args:
+            model_id: Name to register it under.
+            folders: Model folders by the URIs that the caller gave.
+
+        Raises:
+            NotFound: MODEL_FOLDER_NOT_FOUND.
+            ShoalError: What `Conversion.run` and `Registry.publish` raise.
+        """
+        paths = tuple(folders.values())
+        async with self._turn:
+            content_hash = await asyncio.to_thread(source_hash, paths)
+            known = await asyncio.to_thread(self._registry.version_of, model_id, content_hash)
+            if known is not None:
+                return known, True
+            staged = await self._convert(paths)
+            source = Source(uris=tuple(folders), content_hash=content_hash)
+            version = await asyncio.to_thread(
+                self._registry.publish, model_id, staged, source=source, create_time=self._now()
+            )
+            return version, False
+
+    async def _convert(self, folders: tuple[Path, ...]) -> Path:
+        staged = await asyncio.to_thread(self._registry.staging_folder)
+        is_converted = False
+        try:
+            await self._conversion.run(folders, staged)
+            is_converted = True
+        finally:
+            if not is_converted:
+                await asyncio.to_thread(self._registry.discard, staged)
+        return staged
+
+
+def source_hash(folders: tuple[Path, ...]) -> str:
+    """Returns the SHA-256 over the model files below the folders, in hexadecimal.
+
+    Neither the folders' names nor their order count, nor do other files: a training run leaves
+    logs and pictures beside its model.
+
+    Raises:
+        NotFound: MODEL_FOLDER_NOT_FOUND.
+    """
+    digests = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise NotFound(
+                "MODEL_FOLDER_NOT_FOUND",
+                f"There is no model folder {folder}; give the folder that the training wrote.",
+                path=folder,
+            )
+        digests += [_file_digest(path) for path in folder.rglob("*") if path.name in _MODEL_FILES]
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,0 +1,333 @@
+"""The model registry: files, of which every change is visible whole or not at all.
+
+    repository/<model>/<version>/               what the engine serves: chain, contract, graphs
+    repository/<model>/<version>/version.json   where it came from and when
+    repository/<model>/aliases.json             alias → version
+    staging/                                    half-made things; swept at start
+    lock                                        held by the one process that may write
+
+`repository` is a repository in Triton's sense: integer folders are versions, other entries are
+ignored. A model is deleted by one rename, its aliases with it.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shoal_common import names
+from shoal_common.inference.chain import CONTRACT_FILE
+from shoal_common.inference.contract import PoseContract
+from shoal_core.errors import DataLoss, FailedPrecondition, NotFound, ShoalError
+from shoal_serving.durable import DurableFiles
+
+_VERSION_FILE = "version.json"
+_ALIASES_FILE = "aliases.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a version was made from."""
+
+    uris: tuple[str, ...]
+    """Folders, as the caller named them."""
+    content_hash: str
+    """SHA-256 over the imported files, in hexadecimal."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One immutable version of a model."""
+
+    model: str
+    number: int
+    """Counts from 1."""
+    contract: PoseContract
+    source: Source
+    create_time: datetime
+    """When it was published, in UTC."""
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"models/{self.model}/versions/{self.number}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with everything that is registered under its name."""
+
+    model_id: str
+    versions: tuple[Version, ...]
+    """Oldest first; at least one."""
+    aliases: Mapping[str, int]
+    """Alias → version number, by name."""
+
+
+class Registry:
+    """Reads and changes the registry below one folder; thread-safe.
+
+    One process at a time may hold the folder.
+    """
+
+    def __init__(self, folder: Path, files: DurableFiles | None = None) -> None:
+        """Takes the folder over and sweeps what a crash has left in it.
+
+        Raises:
+            FailedPrecondition: REGISTRY_IN_USE when another process holds it.
+        """
+        self._repository = folder / "repository"
+        self._repository.mkdir(parents=True, exist_ok=True)
+        self._lock = _hold(folder / "lock")
+        self._files = files or DurableFiles(folder / "staging")
+        self._files.sweep()
+        self._remove_empty_models()
+        self._guard = threading.RLock()
+
+    def close(self) -> None:
+        """Lets go of the folder; nothing may be changed through this object after that."""
+        os.close(self._lock)
+
+    @property
+    def repository(self) -> Path:
+        """The folder that the engine serves."""
+        return self._repository
+
+    def staging_folder(self) -> Path:
+        """Returns a new empty folder that nobody sees; `publish` makes it a version."""
+        folder = self._files.new_path()
+        folder.mkdir()
+        return folder
+
+    def publish(
+        self, model_id: str, staged: Path, *, source: Source, create_time: datetime
+    ) -> Version:
+        """Makes the staged folder the next version of a model; it is gone afterwards.
+
+        Returns the version that is there if the same files have become one already.
+
+        Raises:
+            DataLoss: MODEL_DAMAGED when the folder holds no readable contract.
+            OSError: When the disk is full; no version is visible then.
+        """
+        provenance = {
+            "source_uris": source.uris,
+            "source_hash": source.content_hash,
+            "create_time": create_time.isoformat(),
+        }
+        try:
+            with self._guard:
+                known = self.version_of(model_id, source.content_hash)
+                if known is not None:
+                    return known
+                content = json.dumps(provenance, indent=2).encode()
+                self._files.write_beside(staged / _VERSION_FILE, content)
+                number = max(self._numbers(model_id), default=0) + 1
+                version = _read_version(model_id, number, staged)
+                self._files.make_folder(self._folder(model_id))
+                self._files.publish_folder(staged, self._folder(model_id) / str(number))
+                return version
+        finally:
+            self.discard(staged)
+
+    def discard(self, staged: Path) -> None:
+        """Removes a staged folder, if it is still there."""
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def model(self, model_id: str) -> Model:
+        """Returns one model.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+            DataLoss: MODEL_DAMAGED when its files cannot be read.
+        """
+        with self._guard:
+            versions = tuple(self._versions(model_id))
+            if not versions:
+                raise _model_not_found(model_id)
+            return Model(model_id=model_id, versions=versions, aliases=self._aliases(model_id))
+
+    def models(self, *, after: str, limit: int) -> Sequence[Model]:
+        """Returns up to `limit` models whose names follow `after`, ascending."""
+        with self._guard:
+            ids = sorted(entry.name for entry in self._repository.iterdir() if entry.is_dir())
+            found = (model_id for model_id in ids if model_id > after and self._numbers(model_id))
+            return [self.model(model_id) for model_id in itertools.islice(found, limit)]
+
+    def version_of(self, model_id: str, content_hash: str) -> Version | None:
+        """Returns the version that was made from these files, or None."""
+        with self._guard:
+            versions = self._versions(model_id)
+            return next((v for v in versions if v.source.content_hash == content_hash), None)
+
+    def resolve(self, name: str) -> Version:
+        """Returns the version behind the name of a model (its latest), alias or version.
+
+        Raises:
+            InvalidArgument: NAME_INVALID.
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+        """
+        with self._guard:
+            if "/aliases/" in name:
+                ids = names.parse("models/{model}/aliases/{alias}", name)
+                return self._version(ids["model"], str(self._alias(ids["model"], ids["alias"])))
+            if "/versions/" in name:
+                ids = names.parse("models/{model}/versions/{version}", name)
+                return self._version(ids["model"], ids["version"])
+            model_id = names.parse("models/{model}", name)["model"]
+            return self._version(model_id, str(self._existing_numbers(model_id)[-1]))
+
+    def delete(self, model_id: str) -> None:
+        """Deletes a model with its versions and aliases, in one step.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        with self._guard:
+            self._existing_numbers(model_id)
+            self._files.remove_folder(self._folder(model_id))
+
+    def set_alias(self, model_id: str, alias: str, version: str) -> int:
+        """Points an alias at a version that exists; returns the version's number.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND or VERSION_NOT_FOUND.
+        """
+        with self._guard:
+            number = self._version(model_id, version).number
+            self._write_aliases(model_id, {**self._aliases(model_id), alias: number})
+            return number
+
+    def delete_alias(self, model_id: str, alias: str) -> None:
+        """Removes an alias.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+        """
+        with self._guard:
+            self._alias(model_id, alias)
+            aliases = self._aliases(model_id)
+            self._write_aliases(model_id, {k: v for k, v in aliases.items() if k != alias})
+
+    def _remove_empty_models(self) -> None:
+        """Removes the folders of models whose first version a crash has prevented."""
+        for folder in self._repository.iterdir():
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _folder(self, model_id: str) -> Path:
+        return self._repository / names.check_id("model", model_id)
+
+    def _numbers(self, model_id: str) -> list[int]:
+        folder = self._folder(model_id)
+        if not folder.is_dir():
+            return []
+        return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal())
+
+    def _existing_numbers(self, model_id: str) -> list[int]:
+        numbers = self._numbers(model_id)
+        if not numbers:
+            raise _model_not_found(model_id)
+        return numbers
+
+    def _versions(self, model_id: str) -> Iterator[Version]:
+        for number in self._numbers(model_id):
+            yield _read_version(model_id, number, self._folder(model_id) / str(number))
+
+    def _version(self, model_id: str, number: str) -> Version:
+        numbers = self._existing_numbers(model_id)
+        if number not in map(str, numbers):
+            raise NotFound(
+                "VERSION_NOT_FOUND",
+                f"Model {model_id!r} has no version {number}; it has "
+                f"{', '.join(map(str, numbers))}.",
+                model=model_id,
+                version=number,
+            )
+        return _read_version(model_id, int(number), self._folder(model_id) / number)
+
+    def _aliases(self, model_id: str) -> dict[str, int]:
+        path = self._folder(model_id) / _ALIASES_FILE
+        if not path.exists():
+            return {}
+        try:
+            return {
+                str(alias): int(number) for alias, number in json.loads(path.read_text()).items()
+            }
+        except (ValueError, AttributeError) as error:
+            raise DataLoss(
+                "MODEL_DAMAGED",
+                f"The aliases of model {model_id!r} cannot be read; delete {path} and set them "
+                "again.",
+                model=model_id,
+                path=path,
+            ) from error
+
+    def _alias(self, model_id: str, alias: str) -> int:
+        self._existing_numbers(model_id)
+        aliases = self._aliases(model_id)
+        if alias not in aliases:
+            raise NotFound(
+                "ALIAS_NOT_FOUND",
+                f"Model {model_id!r} has no alias {alias!r}; it has "
+                f"{', '.join(sorted(aliases)) or 'none'}.",
+                model=model_id,
+                alias=alias,
+            )
+        return aliases[alias]
+
+    def _write_aliases(self, model_id: str, aliases: Mapping[str, int]) -> None:
+        content = json.dumps(dict(sorted(aliases.items())), indent=2).encode()
+        self._files.write(self._folder(model_id) / _ALIASES_FILE, content)
+
+
+def _read_version(model_id: str, number: int, folder: Path) -> Version:
+    try:
+        provenance = json.loads((folder / _VERSION_FILE).read_text())
+        return Version(
+            model=model_id,
+            number=number,
+            contract=PoseContract.from_json((folder / CONTRACT_FILE).read_text()),
+            source=Source(
+                uris=tuple(provenance["source_uris"]), content_hash=provenance["source_hash"]
+            ),
+            create_time=datetime.fromisoformat(provenance["create_time"]).astimezone(UTC),
+        )
+    except (FileNotFoundError, KeyError, TypeError, ValueError, ShoalError) as error:
+        raise DataLoss(
+            "MODEL_DAMAGED",
+            f"Version {number} of model {model_id!r} cannot be read ({error}); delete the model "
+            "and import it again.",
+            model=model_id,
+            version=number,
+        ) from error
+
+
+def _model_not_found(model_id: str) -> NotFound:
+    return NotFound(
+        "MODEL_NOT_FOUND",
+        f"There is no model {model_id!r}; `shoal models list` shows those that are there.",
+        model=model_id,
+    )
+
+
+def _hold(path: Path) -> int:
+    """Returns the descriptor of a lock that dies with the process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise FailedPrecondition(
+            "REGISTRY_IN_USE",
+            f"Another process holds the model registry {path.parent}; end it, or set another "
+            "`home`.",
+            path=path.parent,
+        ) from error
+    return descriptor

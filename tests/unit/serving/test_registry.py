@@ -1,0 +1,210 @@
+"""Laws of the model registry."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from shoal_common.inference.chain import COMPOSED_FILE, CONTRACT_FILE
+from shoal_core.errors import DataLoss, FailedPrecondition, NotFound
+from shoal_serving.durable import DurableFiles
+from shoal_serving.registry import Registry, Source, Version
+from tests.fakes.model_versions import CONTRACT, model_folder, write_version
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class FullDisk(DurableFiles):
+    """A disk that fills up halfway through every file."""
+
+    def write_beside(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    opened = Registry(tmp_path / "models")
+    yield opened
+    opened.close()
+
+
+def publish(registry: Registry, model_id: str, content: str = "a") -> Version:
+    staged = registry.staging_folder()
+    sources = model_folder(staged.parent / "sources", content)
+    write_version([sources], staged)
+    return registry.publish(
+        model_id, staged, source=Source(uris=("/data/m",), content_hash=content), create_time=NOW
+    )
+
+
+def test_a_published_version_reads_back_as_it_was_given(registry: Registry) -> None:
+    published = publish(registry, "flies")
+    assert published == Version("flies", 1, CONTRACT, Source(("/data/m",), "a"), NOW)
+    assert registry.model("flies").versions == (published,)
+    assert (registry.repository / "flies" / "1" / COMPOSED_FILE).exists()
+
+
+def test_versions_count_from_one_in_the_order_of_publishing(registry: Registry) -> None:
+    numbers = [publish(registry, "flies", str(content)).number for content in range(12)]
+    assert numbers == list(range(1, 13))
+    assert [version.number for version in registry.model("flies").versions] == numbers
+
+
+def test_the_same_files_make_one_version_of_a_model(registry: Registry) -> None:
+    first, again = publish(registry, "flies"), publish(registry, "flies")
+    assert first == again
+    assert registry.version_of("flies", "a") == first
+    assert registry.version_of("mice", "a") is None
+
+
+def test_publishing_in_parallel_loses_and_repeats_nothing(registry: Registry) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        contents = [str(index % 8) for index in range(16)]
+        versions = list(pool.map(lambda content: publish(registry, "flies", content), contents))
+    assert {version.number for version in versions} == set(range(1, 9))
+    assert len(registry.model("flies").versions) == 8
+
+
+def test_a_name_leads_to_the_latest_version_an_alias_or_a_version(registry: Registry) -> None:
+    publish(registry, "flies", "a")
+    publish(registry, "flies", "b")
+    registry.set_alias("flies", "prod", "1")
+    assert registry.resolve("models/flies").number == 2
+    assert registry.resolve("models/flies/aliases/prod").number == 1
+    assert registry.resolve("models/flies/versions/1").number == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("models/mice", "MODEL_NOT_FOUND"),
+        ("models/mice/aliases/prod", "MODEL_NOT_FOUND"),
+        ("models/mice/versions/1", "MODEL_NOT_FOUND"),
+        ("models/flies/versions/2", "VERSION_NOT_FOUND"),
+        ("models/flies/versions/01", "VERSION_NOT_FOUND"),
+        ("models/flies/aliases/prod", "ALIAS_NOT_FOUND"),
+    ],
+)
+def test_a_name_of_nothing_is_not_found(name: str, reason: str, registry: Registry) -> None:
+    publish(registry, "flies")
+    with pytest.raises(NotFound) as caught:
+        registry.resolve(name)
+    assert caught.value.reason == reason
+
+
+def test_aliases_move_and_go(registry: Registry) -> None:
+    publish(registry, "flies", "a")
+    publish(registry, "flies", "b")
+    registry.set_alias("flies", "prod", "1")
+    registry.set_alias("flies", "test", "2")
+    assert registry.set_alias("flies", "prod", "2") == 2
+    assert registry.model("flies").aliases == {"prod": 2, "test": 2}
+    registry.delete_alias("flies", "prod")
+    assert registry.model("flies").aliases == {"test": 2}
+    with pytest.raises(NotFound, match="no alias 'prod'; it has test"):
+        registry.delete_alias("flies", "prod")
+
+
+def test_an_alias_needs_a_version(registry: Registry) -> None:
+    publish(registry, "flies")
+    with pytest.raises(NotFound, match="no version 7; it has 1"):
+        registry.set_alias("flies", "prod", "7")
+
+
+def test_a_deleted_model_is_gone_with_its_aliases(registry: Registry) -> None:
+    publish(registry, "flies")
+    registry.set_alias("flies", "prod", "1")
+    registry.delete("flies")
+    assert not list(registry.repository.iterdir())
+    publish(registry, "flies")
+    assert registry.model("flies").aliases == {}
+    with pytest.raises(NotFound):
+        registry.delete("mice")
+
+
+def test_pages_follow_one_another_by_name(registry: Registry) -> None:
+    names = ["a", "b.2", "b_1", "c"]
+    for name in reversed(names):
+        publish(registry, name)
+    first = [model.model_id for model in registry.models(after="", limit=3)]
+    rest = [model.model_id for model in registry.models(after=first[-1], limit=3)]
+    assert first + rest == sorted(names)
+
+
+def test_one_process_at_a_time_holds_the_registry(registry: Registry) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        Registry(registry.repository.parent)
+    assert caught.value.reason == "REGISTRY_IN_USE"
+
+
+def test_a_full_disk_leaves_no_version_and_no_alias_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    working = Registry(folder)
+    publish(working, "flies", "a")
+    working.set_alias("flies", "prod", "1")
+    working.close()
+
+    full = Registry(folder, FullDisk(folder / "staging"))
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(OSError, match="No space left"):
+        full.set_alias("flies", "test", "1")
+    staged = full.staging_folder()
+    write_version([model_folder(tmp_path / "m")], staged)
+    with pytest.raises(OSError, match="No space left"):
+        full.publish("flies", staged, source=Source((), "b"), create_time=NOW)
+    assert sorted(folder.rglob("*")) == before
+    full.close()
+
+
+@pytest.mark.parametrize("file", [CONTRACT_FILE, "version.json"])
+@pytest.mark.parametrize("content", [None, "", "{}", "[1]"])
+def test_a_damaged_version_is_named_and_can_be_deleted(
+    file: str, content: str | None, registry: Registry
+) -> None:
+    publish(registry, "flies")
+    path = registry.repository / "flies" / "1" / file
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(DataLoss, match="Version 1 of model 'flies' cannot be read"):
+        registry.resolve("models/flies")
+    registry.delete("flies")
+    assert registry.models(after="", limit=10) == []
+
+
+def test_a_crash_at_any_step_leaves_whole_versions_and_whole_aliases(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[3]
+    subprocess.run(
+        [sys.executable, "-m", "tests.fakes.crashing_registry", str(tmp_path)],
+        cwd=root,
+        check=True,
+    )
+    folders = sorted(tmp_path.iterdir())
+    assert len(folders) > 40
+    seen = set()
+    for folder in folders:
+        registry = Registry(folder)
+        models = registry.models(after="", limit=10)
+        seen.add(tuple((m.model_id, len(m.versions), tuple(m.aliases.items())) for m in models))
+        for model in models:
+            for version in model.versions:
+                files = {path.name for path in (registry.repository / model.model_id).rglob("*")}
+                assert {CONTRACT_FILE, COMPOSED_FILE, "version.json"} <= files
+                assert version.contract == CONTRACT
+        assert not list((folder / "staging").iterdir())
+        registry.close()
+    flies_1, flies_2 = ("flies", 1, ()), ("flies", 2, ())
+    assert seen == {
+        (),
+        (flies_1,),
+        (("flies", 1, (("prod", 1),)),),
+        (("flies", 2, (("prod", 1),)),),
+        (("flies", 2, (("prod", 2),)),),
+        (("flies", 2, (("prod", 2),)), ("mice", 1, ())),
+        (flies_2,),
+    }
