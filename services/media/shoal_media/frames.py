@@ -3,12 +3,16 @@
 Axis legend: H height, W width, C channels (1 = gray, 3 = RGB).
 """
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_core.errors import InvalidArgument
-from shoal_media.readers.reader import Channels
+
+Channels = Literal[1, 3]
+"""1 = gray, 3 = RGB."""
 
 _GRAY_WEIGHTS_13 = np.array([[0.2989, 0.587, 0.114]], np.float32)
 

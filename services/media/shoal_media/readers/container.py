@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from shoal_core.errors import DataLoss, InvalidArgument, ShoalError
 from shoal_media.content_hash import hash_file
+from shoal_media.frames import Channels
 from shoal_media.readers.frame_decoder import FrameDecoder, decode_stamped
 from shoal_media.readers.packet_index import NO_TIMESTAMP, PacketIndex, presentation_order
 from shoal_media.readers.packet_source import PacketSource, unreadable
 from shoal_media.readers.pixels import PixelConverter
-from shoal_media.readers.reader import Channels, VideoInfo, VideoReader
+from shoal_media.readers.reader import VideoInfo, VideoReader
 
 _TIMED_FORMATS = frozenset({"mov", "matroska", "webm", "mpegts"})
 

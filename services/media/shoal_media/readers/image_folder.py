@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from shoal_core.errors import DataLoss, InvalidArgument
 from shoal_media.content_hash import hash_images
-from shoal_media.frames import decode_image, with_channels
-from shoal_media.readers.reader import Channels, VideoInfo, VideoReader
+from shoal_media.frames import Channels, decode_image, with_channels
+from shoal_media.readers.reader import VideoInfo, VideoReader
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from shoal_core.errors import NotFound
+from shoal_media.frames import Channels
 from shoal_media.readers.container import ContainerReader
 from shoal_media.readers.image_folder import ImageFolderReader
-from shoal_media.readers.reader import Channels, VideoReader
+from shoal_media.readers.reader import VideoReader
 
 
 def open_video(

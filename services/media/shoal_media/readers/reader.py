@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_core.errors import FailedPrecondition, InvalidArgument, OutOfRange
-
-Channels = Literal[1, 3]
+from shoal_media.frames import Channels
 
 
 @dataclass(frozen=True, eq=False)
