@@ -1,0 +1,92 @@
+"""What a track job consists of, as arithmetic: its name, its segments, its tasks."""
+
+import bisect
+import hashlib
+import itertools
+from collections.abc import Iterable, Sequence
+
+from shoal_core.errors import OutOfRange
+from shoal_orchestrator.records import FrameSpan, NewTask, TaskKind
+
+_ID_LENGTH = 32
+_IDENTITY_VERSION = b"shoal track job 1"
+
+
+def resolve_span(start: int, stop: int, *, frame_count: int, video: str) -> FrameSpan:
+    """Returns the frames asked for; a `stop` of 0 is the end of the video.
+
+    Raises:
+        OutOfRange: FRAME_OUT_OF_RANGE when they are not frames of the video, or none.
+    """
+    end = stop or frame_count
+    if not 0 <= start < end <= frame_count:
+        raise OutOfRange(
+            "FRAME_OUT_OF_RANGE",
+            f"Frames {start} to {end} (excluded) do not lie in {video}, which has "
+            f"{frame_count} frames; choose a start of at least 0 and a stop of at most "
+            f"{frame_count} behind it.",
+            start=start,
+            stop=end,
+            frame_count=frame_count,
+            video=video,
+        )
+    return FrameSpan(start, end)
+
+
+def cut_segments(
+    span: FrameSpan, segment_frame_count: int, keyframes: Sequence[int]
+) -> list[FrameSpan]:
+    """Returns the segments of a span, in order; together they are the span.
+
+    Borders lie `segment_frame_count` apart, each moved to the nearest keyframe at most a
+    quarter segment away (the earlier of two), so that decoding starts there at once. A
+    border at most a quarter segment before the end is left out. Segments therefore have at
+    most one and a half times the length asked for, and all but the last at least half.
+
+    Args:
+        span: Frames to cut, at least one.
+        segment_frame_count: Length aimed at, at least 1.
+        keyframes: Frames at which decoding can start, increasing.
+    """
+    reach = segment_frame_count // 4
+    ideal = range(span.start + segment_frame_count, span.stop - reach, segment_frame_count)
+    borders = [span.start, *(_move(border, reach, keyframes) for border in ideal), span.stop]
+    return [FrameSpan(start, stop) for start, stop in itertools.pairwise(borders)]
+
+
+def track_job_id(identity: Iterable[bytes]) -> str:
+    """Returns the id of the job that everything in `identity` determines.
+
+    Args:
+        identity: Content hash of the video, model version, range and so on, always in the
+            same order. Each part is hashed with its length, so that no two lists collide.
+    """
+    digest = hashlib.sha256(_IDENTITY_VERSION)
+    for part in identity:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:_ID_LENGTH]
+
+
+def track_tasks(
+    segments: Sequence[FrameSpan], *, poses_label_set: str, linked_label_set: str | None
+) -> tuple[NewTask, ...]:
+    """Returns the tasks of a track job: the segments, then linking where it is wanted.
+
+    Args:
+        segments: As `cut_segments` returns them.
+        poses_label_set: Where inferred poses go.
+        linked_label_set: Where linked poses go; None without a tracker.
+    """
+    tasks = [NewTask(TaskKind.INFER_SEGMENT, 0, segment, poses_label_set) for segment in segments]
+    if linked_label_set is not None:
+        whole = FrameSpan(segments[0].start, segments[-1].stop)
+        tasks.append(NewTask(TaskKind.LINK, 1, whole, linked_label_set, poses_label_set))
+    return tuple(tasks)
+
+
+def _move(border: int, reach: int, keyframes: Sequence[int]) -> int:
+    after = bisect.bisect_left(keyframes, border)
+    near = keyframes[max(after - 1, 0) : after + 1]
+    nearest = min(near, key=lambda frame: abs(frame - border), default=border)
+    return nearest if abs(nearest - border) <= reach else border
