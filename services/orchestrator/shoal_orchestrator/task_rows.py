@@ -1,0 +1,142 @@
+"""Rows of the table of tasks, inside somebody's transaction."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping, Select, case, exists, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shoal_orchestrator.records import FrameSpan, LeasedTask, NewTask, TaskKey, TaskKind
+from shoal_orchestrator.schema import JOBS, TASKS
+from shoal_orchestrator.states import JobState, TaskState, check_task
+
+_ACTIVE = (JobState.PENDING.value, JobState.RUNNING.value)
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A task as it is in the ledger, beside what a worker must know of it."""
+
+    task: LeasedTask
+    state: TaskState
+    job_sequence: int
+    job_state: JobState
+
+
+async def insert(connection: AsyncConnection, sequence: int, tasks: tuple[NewTask, ...]) -> None:
+    """Adds the tasks of a job."""
+    await connection.execute(
+        TASKS.insert(),
+        [
+            {
+                "job_sequence": sequence,
+                "task_index": index,
+                "kind": task.kind.value,
+                "stage": task.stage,
+                "start_frame": task.span.start,
+                "stop_frame": task.span.stop,
+                "source_label_set": task.source_label_set,
+                "result_label_set": task.result_label_set,
+                "state": TaskState.PENDING.value,
+            }
+            for index, task in enumerate(tasks)
+        ],
+    )
+
+
+async def next_pending(connection: AsyncConnection) -> TaskRow | None:
+    """Returns the first task that may be leased: of the oldest job, in order of the tasks."""
+    earlier = TASKS.alias("earlier")
+    blocked = exists().where(
+        earlier.c.job_sequence == TASKS.c.job_sequence,
+        earlier.c.stage < TASKS.c.stage,
+        earlier.c.state != TaskState.COMPLETE.value,
+    )
+    query = (
+        _tasks()
+        .where(TASKS.c.state == TaskState.PENDING.value, JOBS.c.state.in_(_ACTIVE), ~blocked)
+        .order_by(TASKS.c.job_sequence, TASKS.c.task_index)
+        .limit(1)
+    )
+    row = (await connection.execute(query)).mappings().first()
+    return None if row is None else _task(row)
+
+
+async def find(connection: AsyncConnection, key: TaskKey) -> TaskRow | None:
+    """Returns a task, or None if there is none of that name."""
+    query = _tasks().where(JOBS.c.name == key.job, TASKS.c.task_index == key.index)
+    row = (await connection.execute(query)).mappings().first()
+    return None if row is None else _task(row)
+
+
+async def leased(connection: AsyncConnection) -> list[LeasedTask]:
+    """Returns every task that is in a worker's hands."""
+    rows = await connection.execute(_tasks().where(TASKS.c.state == TaskState.LEASED.value))
+    return [_task(row).task for row in rows.mappings()]
+
+
+async def move(
+    connection: AsyncConnection, row: TaskRow, state: TaskState, **values: object
+) -> None:
+    """Moves a task, as it was read in the same transaction, and sets other columns of it."""
+    check_task(row.state, state)
+    await connection.execute(
+        update(TASKS)
+        .where(TASKS.c.job_sequence == row.job_sequence, TASKS.c.task_index == row.task.key.index)
+        .values(state=state.value, **values)
+    )
+
+
+async def is_finished(connection: AsyncConnection, sequence: int) -> bool:
+    """Whether every task of a job is complete."""
+    query = select(func.count()).where(
+        TASKS.c.job_sequence == sequence, TASKS.c.state != TaskState.COMPLETE.value
+    )
+    return (await connection.execute(query)).scalar_one() == 0
+
+
+async def revoke(connection: AsyncConnection, sequence: int) -> None:
+    """Takes the tasks of a job out of their workers' hands: their tokens are not the last."""
+    check_task(TaskState.LEASED, TaskState.PENDING)
+    is_leased = TASKS.c.state == TaskState.LEASED.value
+    await connection.execute(
+        update(TASKS)
+        .where(TASKS.c.job_sequence == sequence, TASKS.c.state != TaskState.COMPLETE.value)
+        .values(
+            state=case((is_leased, TaskState.PENDING.value), else_=TASKS.c.state),
+            fencing_token=TASKS.c.fencing_token + 1,
+        )
+    )
+
+
+async def retry(connection: AsyncConnection, sequence: int) -> None:
+    """Lets a job's tasks that are not complete begin anew, with all their attempts."""
+    check_task(TaskState.FAILED, TaskState.PENDING)
+    await connection.execute(
+        update(TASKS)
+        .where(TASKS.c.job_sequence == sequence, TASKS.c.state != TaskState.COMPLETE.value)
+        .values(state=TaskState.PENDING.value, attempt_count=0)
+    )
+
+
+def _tasks() -> Select[tuple[object, ...]]:
+    return select(
+        *TASKS.c, JOBS.c.name.label("job_name"), JOBS.c.state.label("job_state"), JOBS.c.spec
+    ).join(JOBS, TASKS.c.job_sequence == JOBS.c.sequence)
+
+
+def _task(row: RowMapping) -> TaskRow:
+    return TaskRow(
+        task=LeasedTask(
+            key=TaskKey(row["job_name"], row["task_index"]),
+            kind=TaskKind(row["kind"]),
+            span=FrameSpan(row["start_frame"], row["stop_frame"]),
+            fencing_token=row["fencing_token"],
+            attempt_count=row["attempt_count"],
+            source_label_set=row["source_label_set"],
+            result_label_set=row["result_label_set"],
+            spec=row["spec"],
+        ),
+        state=TaskState(row["state"]),
+        job_sequence=row["job_sequence"],
+        job_state=JobState(row["job_state"]),
+    )
