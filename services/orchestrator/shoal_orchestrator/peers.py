@@ -1,0 +1,130 @@
+"""What the orchestrator asks of other services when a job is created."""
+
+from dataclasses import dataclass
+
+import grpc
+
+from shoal.decode.v1 import decode_pb2, decode_pb2_grpc
+from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
+from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
+from shoal_common import names
+from shoal_common.inference.contract import PoseContract
+from shoal_common.status import typed_errors
+from shoal_core.errors import InvalidArgument, NotFound
+
+_LATEST = "models/{model}"
+_ALIAS = "models/{model}/aliases/{alias}"
+_VERSION = "models/{model}/versions/{version}"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """The version that a model's name meant when it was asked for."""
+
+    version: str
+    """models/{model}/versions/{version}."""
+    contract: PoseContract
+
+
+class Videos:
+    """Knows videos, through decode."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = decode_pb2_grpc.DecodeServiceStub(channel)
+
+    async def probe(self, uri: str, *, timeout: float) -> decode_pb2.ProbeVideoResponse:
+        """Returns what a video holds.
+
+        Raises:
+            ShoalError: Those of `shoal.decode.v1.ProbeVideo`.
+        """
+        with typed_errors("decode"):
+            return await self._stub.ProbeVideo(
+                decode_pb2.ProbeVideoRequest(uri=uri), timeout=timeout
+            )
+
+
+class LabelSets:
+    """Knows label sets, through labels."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = labels_pb2_grpc.LabelsServiceStub(channel)
+
+    async def check_exists(self, name: str, *, timeout: float) -> None:
+        """Accepts the name of a label set that is there.
+
+        Raises:
+            NotFound: LABEL_SET_NOT_FOUND.
+        """
+        with typed_errors("labels"):
+            await self._stub.GetLabelSet(labels_pb2.GetLabelSetRequest(name=name), timeout=timeout)
+
+
+class Models:
+    """Knows models, through serving."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = serving_pb2_grpc.ServingServiceStub(channel)
+
+    async def resolve(self, name: str, *, timeout: float) -> ResolvedModel:
+        """Returns the version behind a model's name, an alias or a version.
+
+        Raises:
+            InvalidArgument: NAME_INVALID.
+            NotFound: MODEL_NOT_FOUND, also for an alias or version that the model lacks.
+        """
+        model_name = _model_name(name)
+        with typed_errors("serving"):
+            response = await self._stub.GetModel(
+                serving_pb2.GetModelRequest(name=model_name), timeout=timeout
+            )
+        version = _choose(response.model, name)
+        return ResolvedModel(version.name, PoseContract.from_json(version.pose_contract_json))
+
+
+def _model_name(name: str) -> str:
+    patterns = {"aliases": _ALIAS, "versions": _VERSION}
+    collection = (*name.split("/"), "", "")[2]
+    return f"models/{names.parse(patterns.get(collection, _LATEST), name)['model']}"
+
+
+def _choose(model: serving_pb2.Model, name: str) -> serving_pb2.ModelVersion:
+    wanted, known = name, [version.name for version in model.versions]
+    if name == model.name:
+        wanted = known[-1]
+    elif name.startswith(f"{model.name}/aliases/"):
+        targets = {alias.name: alias.version for alias in model.aliases}
+        wanted, known = targets.get(name, ""), list(targets)
+    for version in model.versions:
+        if version.name == wanted:
+            return version
+    raise NotFound(
+        "MODEL_NOT_FOUND",
+        f"There is no {name}; there is {', '.join(known) or 'nothing of its kind'}.",
+        model=name,
+    )
+
+
+def check_centroids(model: ResolvedModel, label_set: str) -> None:
+    """Accepts a label set of centroids, or its absence, for a model.
+
+    Raises:
+        InvalidArgument: CENTROIDS_MISSING, CENTROIDS_UNEXPECTED or NAME_INVALID.
+    """
+    if label_set:
+        names.parse("projects/{project}/labelSets/{label_set}", label_set)
+    if model.contract.takes_centroids and not label_set:
+        raise InvalidArgument(
+            "CENTROIDS_MISSING",
+            f"{model.version} finds nodes around given centroids only; give centroids_label_set, "
+            "or import it together with a centroid model.",
+            model=model.version,
+        )
+    if label_set and not model.contract.takes_centroids:
+        raise InvalidArgument(
+            "CENTROIDS_UNEXPECTED",
+            f"{model.version} ({model.contract.kind}) finds animals by itself; leave "
+            "centroids_label_set out.",
+            model=model.version,
+            kind=model.contract.kind,
+        )

@@ -1,0 +1,136 @@
+"""`shoal.jobs.v1.JobsService`: jobs for those who want something done."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from shoal.common.v1 import video_pb2
+from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
+from shoal_common import paging
+from shoal_core.errors import InvalidArgument
+from shoal_orchestrator import convert
+from shoal_orchestrator.dispatcher import Dispatcher
+from shoal_orchestrator.parameters import check_inference, check_tracker
+from shoal_orchestrator.peers import LabelSets, Models, Videos, check_centroids
+from shoal_orchestrator.planning import resolve_span
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_CALL_SECONDS = 120.0
+_MARGIN = 0.1  # part of the caller's time that is kept for telling why it was not enough
+
+
+class JobsService(jobs_pb2_grpc.JobsServiceServicer):
+    """Creates, lists, watches and stops jobs."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        videos: Videos,
+        models: Models,
+        label_sets: LabelSets | None,
+        segment_frame_count: int,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._videos = videos
+        self._models = models
+        self._label_sets = label_sets
+        self._segment_frame_count = segment_frame_count
+
+    async def CreateTrackJob(
+        self, request: jobs_pb2.CreateTrackJobRequest, context: Context
+    ) -> jobs_pb2.CreateTrackJobResponse:
+        """See the proto."""
+        project = convert.project(request.parent)
+        check_inference(request.inference)
+        check_tracker(request.tracker)
+        probed = await self._videos.probe(request.video_uri, timeout=_call_seconds(context))
+        spec = await self._resolve(request, probed.video, context)
+        new = convert.new_track_job(
+            project,
+            spec,
+            keyframes=probed.keyframe_indices,
+            segment_frame_count=self._segment_frame_count,
+        )
+        job = await self._dispatcher.submit(new)
+        return jobs_pb2.CreateTrackJobResponse(job=convert.job(job))
+
+    async def GetJob(
+        self, request: jobs_pb2.GetJobRequest, context: Context
+    ) -> jobs_pb2.GetJobResponse:
+        """See the proto."""
+        job = await self._dispatcher.job(convert.job_name(request.name))
+        return jobs_pb2.GetJobResponse(job=convert.job(job))
+
+    async def ListJobs(
+        self, request: jobs_pb2.ListJobsRequest, context: Context
+    ) -> jobs_pb2.ListJobsResponse:
+        """See the proto."""
+        size = paging.page_size(request.page_size, default=100, limit=1000)
+        jobs = await self._dispatcher.jobs(
+            convert.project(request.parent), before=_before(request.page_token), limit=size + 1
+        )
+        more = len(jobs) > size
+        return jobs_pb2.ListJobsResponse(
+            jobs=[convert.job(job) for job in jobs[:size]],
+            next_page_token=paging.encode_token(str(jobs[size - 1].sequence)) if more else "",
+        )
+
+    async def CancelJob(
+        self, request: jobs_pb2.CancelJobRequest, context: Context
+    ) -> jobs_pb2.CancelJobResponse:
+        """See the proto."""
+        job = await self._dispatcher.cancel(convert.job_name(request.name))
+        return jobs_pb2.CancelJobResponse(job=convert.job(job))
+
+    async def WatchJob(
+        self, request: jobs_pb2.WatchJobRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
+        """See the proto."""
+        async for job in self._dispatcher.watch(convert.job_name(request.name)):
+            yield jobs_pb2.WatchJobResponse(job=convert.job(job))
+
+    async def _resolve(
+        self,
+        request: jobs_pb2.CreateTrackJobRequest,
+        video: video_pb2.Video,
+        context: Context,
+    ) -> jobs_pb2.TrackJobSpec:
+        model = await self._models.resolve(request.model, timeout=_call_seconds(context))
+        centroids = request.centroids_label_set
+        check_centroids(model, centroids)
+        if centroids and self._label_sets is not None:
+            await self._label_sets.check_exists(centroids, timeout=_call_seconds(context))
+        span = resolve_span(
+            request.range.start,
+            request.range.stop,
+            frame_count=video.frame_count,
+            video=video.uri,
+        )
+        is_tracked = request.tracker.WhichOneof("method") is not None
+        return jobs_pb2.TrackJobSpec(
+            video=video,
+            model_version=model.version,
+            range=video_pb2.FrameRange(start=span.start, stop=span.stop),
+            inference=request.inference,
+            tracker=request.tracker if is_tracked else None,
+            centroids_label_set=centroids,
+        )
+
+
+def _call_seconds(context: Context) -> float:
+    remaining = context.time_remaining()
+    return _CALL_SECONDS if remaining is None else min(_CALL_SECONDS, remaining * (1 - _MARGIN))
+
+
+def _before(page_token: str) -> int | None:
+    text = paging.decode_token(page_token)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidArgument(
+            "PAGE_TOKEN_INVALID", "page_token was not made by this list; start from the first page."
+        )
+    return int(text)
