@@ -13,6 +13,7 @@ from tests.fakes.model_versions import write_version
 
 
 def full_disk(folders: Sequence[Path], destination: Path) -> None:
+    destination.mkdir()
     (destination / "half.onnx").write_bytes(b"half")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination / "half.onnx"))
 
@@ -26,7 +27,7 @@ def hungry(folders: Sequence[Path], destination: Path) -> None:
 
 
 def endless(folders: Sequence[Path], destination: Path) -> None:
-    (destination / "pid").write_text(str(os.getpid()))
+    (destination.parent / "pid").write_text(str(os.getpid()))  # a FIFO: the test waits for it
     while True:
         time.sleep(60)
 
@@ -36,7 +37,8 @@ def exits(folders: Sequence[Path], destination: Path) -> None:
 
 
 def chatty(folders: Sequence[Path], destination: Path) -> None:
-    print("a library that prints", flush=True)
+    sys.stdout.write("a library that prints")
+    sys.stdout.flush()
     write_version(folders, destination)
 
 

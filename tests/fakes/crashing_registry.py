@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shoal_serving.durable import DurableFiles
-from shoal_serving.registry import Registry, Source
+from shoal_serving.registry import STAGED_FOLDER, Registry, Source
 from tests.fakes.model_versions import model_folder, write_version
 
 
@@ -44,11 +44,11 @@ class CrashingFiles(DurableFiles):
 
 
 def publish(registry: Registry, model_id: str, content: str, sources: Path) -> None:
-    staged = registry.staging_folder()
-    write_version([model_folder(sources, content)], staged)
+    workspace = registry.new_workspace()
+    write_version([model_folder(sources, content)], workspace / STAGED_FOLDER)
     registry.publish(
         model_id,
-        staged,
+        workspace,
         source=Source(uris=(str(sources),), content_hash=content),
         create_time=datetime(2026, 1, 1, tzinfo=UTC),
     )

@@ -40,6 +40,7 @@ def write_version(folders: Sequence[Path], destination: Path) -> None:
             raise InvalidArgument(
                 "MODEL_FILE_MISSING", f"{folder} holds no best_model.h5.", path=folder
             )
+    destination.mkdir()
     (destination / CONTRACT_FILE).write_text(CONTRACT.to_json())
     (destination / CHAIN_FILE).write_text(
         Chain(inputs=("images",), outputs=("images",), steps=()).to_json()

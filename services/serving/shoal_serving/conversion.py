@@ -27,7 +27,7 @@ from shoal_common.status import from_status
 from shoal_core.errors import Internal, ResourceExhausted, ShoalError
 
 Importer = Callable[[Sequence[Path], Path], object]
-"""Writes a version folder (second argument) out of model folders; raises ShoalError."""
+"""Makes a version folder (second argument) out of model folders; raises ShoalError."""
 
 _OUT_OF_MEMORY = "IMPORT_OUT_OF_MEMORY"
 
@@ -48,14 +48,14 @@ class Conversion:
     def __init__(
         self,
         limits: ConversionLimits,
-        command: Sequence[str] = (sys.executable, "-m", "shoal_serving.conversion"),
+        command: Sequence[str] = (sys.executable, "-P", "-m", "shoal_serving.conversion"),
     ) -> None:
         """Takes the limits and the program that calls `run_child`."""
         self._limits = limits
         self._command = tuple(command)
 
     async def run(self, folders: Sequence[Path], destination: Path) -> None:
-        """Fills `destination` with what the engine serves; the child ends with the call.
+        """Makes `destination`, which holds what the engine serves; the child ends with the call.
 
         Raises:
             ShoalError: What the importer raised.

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from shoal_core.errors import NotFound
 from shoal_serving.conversion import Conversion
-from shoal_serving.registry import Registry, Source, Version
+from shoal_serving.registry import STAGED_FOLDER, Registry, Source, Version
 
 _MODEL_FILES = ("training_config.json", "best_model.h5", "training_config.yaml", "best.ckpt")
 
@@ -41,30 +42,31 @@ class Imports:
             known = await asyncio.to_thread(self._registry.version_of, model_id, content_hash)
             if known is not None:
                 return known, True
-            staged = await self._convert(paths)
+            workspace = await self._convert(paths)
             source = Source(uris=tuple(folders), content_hash=content_hash)
             version = await asyncio.to_thread(
-                self._registry.publish, model_id, staged, source=source, create_time=self._now()
+                self._registry.publish, model_id, workspace, source=source, create_time=self._now()
             )
             return version, False
 
     async def _convert(self, folders: tuple[Path, ...]) -> Path:
-        staged = await asyncio.to_thread(self._registry.staging_folder)
+        workspace = await asyncio.to_thread(self._registry.new_workspace)
         is_converted = False
         try:
-            await self._conversion.run(folders, staged)
+            await self._conversion.run(folders, workspace / STAGED_FOLDER)
             is_converted = True
         finally:
             if not is_converted:
-                await asyncio.to_thread(self._registry.discard, staged)
-        return staged
+                await asyncio.to_thread(self._registry.discard, workspace)
+        return workspace
 
 
 def source_hash(folders: tuple[Path, ...]) -> str:
-    """Returns the SHA-256 over the model files below the folders, in hexadecimal.
+    """Returns the SHA-256 over the model files in the folders, in hexadecimal.
 
-    Neither the folders' names nor their order count, nor do other files: a training run leaves
-    logs and pictures beside its model.
+    Those of subfolders count, because a folder may hold both stages of a top-down model.
+    Neither the folders' names nor their order count, nor do other files: a training run
+    leaves logs and pictures beside its model.
 
     Raises:
         NotFound: MODEL_FOLDER_NOT_FOUND.
@@ -77,7 +79,10 @@ def source_hash(folders: tuple[Path, ...]) -> str:
                 f"There is no model folder {folder}; give the folder that the training wrote.",
                 path=folder,
             )
-        digests += [_file_digest(path) for path in folder.rglob("*") if path.name in _MODEL_FILES]
+        paths = itertools.chain.from_iterable(
+            folder.glob(pattern) for name in _MODEL_FILES for pattern in (name, f"*/{name}")
+        )
+        digests += [_file_digest(path) for path in paths]
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 

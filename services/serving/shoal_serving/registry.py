@@ -27,6 +27,9 @@ from shoal_common.inference.contract import PoseContract
 from shoal_core.errors import DataLoss, FailedPrecondition, NotFound, ShoalError
 from shoal_serving.durable import DurableFiles
 
+STAGED_FOLDER = "version"
+"""Folder of a workspace that becomes the version."""
+
 _VERSION_FILE = "version.json"
 _ALIASES_FILE = "aliases.json"
 
@@ -99,16 +102,18 @@ class Registry:
         """The folder that the engine serves."""
         return self._repository
 
-    def staging_folder(self) -> Path:
-        """Returns a new empty folder that nobody sees; `publish` makes it a version."""
+    def new_workspace(self) -> Path:
+        """Returns a new empty folder that nobody sees, for `publish` or `discard`."""
         folder = self._files.new_path()
         folder.mkdir()
         return folder
 
     def publish(
-        self, model_id: str, staged: Path, *, source: Source, create_time: datetime
+        self, model_id: str, workspace: Path, *, source: Source, create_time: datetime
     ) -> Version:
-        """Makes the staged folder the next version of a model; it is gone afterwards.
+        """Makes the folder `version` of a workspace the next version of a model.
+
+        The workspace is gone afterwards.
 
         Returns the version that is there if the same files have become one already.
 
@@ -116,9 +121,10 @@ class Registry:
             DataLoss: MODEL_DAMAGED when the folder holds no readable contract.
             OSError: When the disk is full; no version is visible then.
         """
+        staged = workspace / STAGED_FOLDER
         provenance = {
             "source_uris": source.uris,
-            "source_hash": source.content_hash,
+            "content_hash": source.content_hash,
             "create_time": create_time.isoformat(),
         }
         try:
@@ -134,11 +140,11 @@ class Registry:
                 self._files.publish_folder(staged, self._folder(model_id) / str(number))
                 return version
         finally:
-            self.discard(staged)
+            self.discard(workspace)
 
-    def discard(self, staged: Path) -> None:
-        """Removes a staged folder, if it is still there."""
-        shutil.rmtree(staged, ignore_errors=True)
+    def discard(self, workspace: Path) -> None:
+        """Removes a workspace."""
+        shutil.rmtree(workspace, ignore_errors=True)
 
     def model(self, model_id: str) -> Model:
         """Returns one model.
@@ -295,7 +301,7 @@ def _read_version(model_id: str, number: int, folder: Path) -> Version:
             number=number,
             contract=PoseContract.from_json((folder / CONTRACT_FILE).read_text()),
             source=Source(
-                uris=tuple(provenance["source_uris"]), content_hash=provenance["source_hash"]
+                uris=tuple(provenance["source_uris"]), content_hash=provenance["content_hash"]
             ),
             create_time=datetime.fromisoformat(provenance["create_time"]).astimezone(UTC),
         )

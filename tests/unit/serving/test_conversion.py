@@ -28,9 +28,7 @@ def _fakes_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def destination(tmp_path: Path) -> Path:
-    folder = tmp_path / "staged"
-    folder.mkdir()
-    return folder
+    return tmp_path / "version"
 
 
 @pytest.mark.parametrize("behaviour", ["works", "chatty"])
@@ -74,25 +72,28 @@ async def test_every_other_end_of_the_child_has_a_reason_of_its_own(
 
 async def test_a_child_that_takes_too_long_is_ended(tmp_path: Path, destination: Path) -> None:
     limits = ConversionLimits(seconds=3, memory_bytes=LIMITS.memory_bytes)
+    os.mkfifo(destination.parent / "pid")
+    pid = asyncio.create_task(asyncio.to_thread((destination.parent / "pid").read_text))
     with pytest.raises(ResourceExhausted) as caught:
         await conversion("endless", limits).run([model_folder(tmp_path / "m")], destination)
     assert caught.value.reason == "IMPORT_TIMED_OUT"
-    assert not is_running(destination)
+    assert not is_running(await pid)
 
 
 async def test_a_caller_that_gives_up_ends_the_child(tmp_path: Path, destination: Path) -> None:
+    os.mkfifo(destination.parent / "pid")
     running = asyncio.create_task(
         conversion("endless").run([model_folder(tmp_path / "m")], destination)
     )
-    while not (destination / "pid").exists():
-        await asyncio.sleep(0.02)
+    pid = await asyncio.to_thread((destination.parent / "pid").read_text)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not is_running(destination)
+    assert not is_running(pid)
 
 
 async def test_the_child_dies_with_its_parent(tmp_path: Path, destination: Path) -> None:
+    os.mkfifo(destination.parent / "pid")
     lifeline, parents_end = os.pipe()
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fakes.conversion_child", "endless"),
@@ -101,16 +102,14 @@ async def test_the_child_dies_with_its_parent(tmp_path: Path, destination: Path)
         stdin=lifeline,
     )
     os.close(lifeline)
-    while not (destination / "pid").exists():
-        await asyncio.sleep(0.02)
+    await asyncio.to_thread((destination.parent / "pid").read_text)
     os.close(parents_end)
     assert await child.wait() == 1
 
 
-def is_running(destination: Path) -> bool:
-    """Whether the process that wrote its id is still there."""
+def is_running(pid: str) -> bool:
     try:
-        os.kill(int((destination / "pid").read_text()), 0)
-    except (ProcessLookupError, ValueError, FileNotFoundError):
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
         return False
     return True

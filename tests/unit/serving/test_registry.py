@@ -14,7 +14,7 @@ import pytest
 from shoal_common.inference.chain import COMPOSED_FILE, CONTRACT_FILE
 from shoal_core.errors import DataLoss, FailedPrecondition, NotFound
 from shoal_serving.durable import DurableFiles
-from shoal_serving.registry import Registry, Source, Version
+from shoal_serving.registry import STAGED_FOLDER, Registry, Source, Version
 from tests.fakes.model_versions import CONTRACT, model_folder, write_version
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -36,11 +36,11 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 
 def publish(registry: Registry, model_id: str, content: str = "a") -> Version:
-    staged = registry.staging_folder()
-    sources = model_folder(staged.parent / "sources", content)
-    write_version([sources], staged)
+    workspace = registry.new_workspace()
+    sources = model_folder(workspace.parent / "sources", content)
+    write_version([sources], workspace / STAGED_FOLDER)
     return registry.publish(
-        model_id, staged, source=Source(uris=("/data/m",), content_hash=content), create_time=NOW
+        model_id, workspace, source=Source(uris=("/data/m",), content_hash=content), create_time=NOW
     )
 
 
@@ -155,10 +155,10 @@ def test_a_full_disk_leaves_no_version_and_no_alias_behind(tmp_path: Path) -> No
     before = sorted(folder.rglob("*"))
     with pytest.raises(OSError, match="No space left"):
         full.set_alias("flies", "test", "1")
-    staged = full.staging_folder()
-    write_version([model_folder(tmp_path / "m")], staged)
+    workspace = full.new_workspace()
+    write_version([model_folder(tmp_path / "m")], workspace / STAGED_FOLDER)
     with pytest.raises(OSError, match="No space left"):
-        full.publish("flies", staged, source=Source((), "b"), create_time=NOW)
+        full.publish("flies", workspace, source=Source((), "b"), create_time=NOW)
     assert sorted(folder.rglob("*")) == before
     full.close()
 

@@ -1,0 +1,69 @@
+"""The process of shoal-serving: the only place that builds its parts."""
+
+from datetime import UTC, datetime
+
+from shoal.serving.v1 import serving_pb2_grpc
+from shoal_common.channel import open_channel
+from shoal_common.roots import AllowedRoots
+from shoal_common.server import ServerBuilder, run_service
+from shoal_serving.config import ServingConfig
+from shoal_serving.conversion import Conversion, ConversionLimits
+from shoal_serving.deployments import Deployments
+from shoal_serving.engine_control import EngineControl
+from shoal_serving.imports import Imports
+from shoal_serving.registry import Registry
+from shoal_serving.service import ServingService
+
+SERVICE_NAME = "shoal.serving.v1.ServingService"
+
+
+async def build(
+    config: ServingConfig, *, conversion: Conversion | None = None, poll_seconds: float = 1.0
+) -> ServerBuilder:
+    """Returns the server of a registry and its deployments.
+
+    Args:
+        config: The process's configuration.
+        conversion: How models are imported; by default with Shoal's importer.
+        poll_seconds: Time between two looks at an engine whose models are watched.
+    """
+    registry = Registry(config.home / "models")
+    channel = open_channel(config.engine_target)
+    limits = ConversionLimits(
+        seconds=config.import_timeout_seconds, memory_bytes=config.import_memory_limit_bytes
+    )
+    engine = EngineControl(
+        channel, target=config.engine_target, wait_seconds=config.engine_wait_seconds
+    )
+    deployments = Deployments(registry=registry, engine=engine, poll_seconds=poll_seconds)
+    service = ServingService(
+        registry=registry,
+        imports=Imports(
+            registry=registry,
+            conversion=conversion or Conversion(limits),
+            now=lambda: datetime.now(UTC),
+        ),
+        deployments=deployments,
+        roots=AllowedRoots(config.allowed_roots),
+        engine_target=config.engine_target,
+    )
+
+    async def close() -> None:
+        await channel.close()
+        registry.close()
+
+    return (
+        ServerBuilder(config)
+        .add(serving_pb2_grpc.add_ServingServiceServicer_to_server, service, SERVICE_NAME)
+        .run_beside(deployments.end_watches_on_stop)
+        .on_stop(close)
+    )
+
+
+def main() -> None:
+    """Runs the process."""
+    run_service("shoal-serving", ServingConfig, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Configuration of shoal-serving."""
+
+import dataclasses
+from pathlib import Path
+
+from shoal_common.config import ServerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServingConfig(ServerConfig):
+    """Where the registry lies, which engine serves it, and what an import may use."""
+
+    home: Path
+    """Shoal's folder of durable state, on a local disk; the registry lies in `models` below."""
+    engine_target: str = "127.0.0.1:8001"
+    """host:port or unix:/path of the Open Inference engine that serves the registry."""
+    allowed_roots: tuple[str, ...] = ()
+    """Folders that model folders may be imported from."""
+    import_timeout_seconds: float = 300.0
+    """Time that one import may take."""
+    import_memory_limit_bytes: int = 8 * 2**30
+    """Address space that one import may take."""
+    engine_wait_seconds: float = 20.0
+    """Time that an engine which cannot be reached has to come up, for example at the start."""

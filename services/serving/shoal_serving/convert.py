@@ -1,0 +1,47 @@
+"""Protobuf ↔ the registry's types."""
+
+from shoal.serving.v1 import serving_pb2 as pb
+from shoal_common.convert import skeleton_message
+from shoal_serving.registry import Model, Version
+
+
+def model_message(model: Model) -> pb.Model:
+    """Returns the wire form of a model."""
+    return pb.Model(
+        name=f"models/{model.model_id}",
+        versions=[version_message(version) for version in model.versions],
+        aliases=[
+            alias_message(model.model_id, alias, number) for alias, number in model.aliases.items()
+        ],
+    )
+
+
+def version_message(version: Version) -> pb.ModelVersion:
+    """Returns the wire form of a version."""
+    message = pb.ModelVersion(
+        name=version.name,
+        pose_contract_json=version.contract.to_json(),
+        skeleton=skeleton_message(version.contract.skeleton),
+        kind=version.contract.kind,
+        source_uris=version.source.uris,
+    )
+    message.create_time.FromDatetime(version.create_time)
+    return message
+
+
+def alias_message(model_id: str, alias: str, number: int) -> pb.Alias:
+    """Returns the wire form of an alias."""
+    return pb.Alias(
+        name=f"models/{model_id}/aliases/{alias}",
+        version=f"models/{model_id}/versions/{number}",
+    )
+
+
+def deployment_message(version: Version, engine_target: str) -> pb.WatchDeploymentResponse:
+    """Returns where a version that is loaded can be reached."""
+    return pb.WatchDeploymentResponse(
+        engine_target=engine_target,
+        engine_model=version.model,
+        engine_version=str(version.number),
+        version=version_message(version),
+    )

@@ -1,0 +1,127 @@
+"""The servicer of shoal.serving.v1."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from shoal.serving.v1 import serving_pb2 as pb
+from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
+from shoal_common import names, paging
+from shoal_common.roots import AllowedRoots
+from shoal_core.errors import InvalidArgument
+from shoal_serving import convert
+from shoal_serving.deployments import Deployments
+from shoal_serving.imports import Imports
+from shoal_serving.registry import Registry
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_MODEL = "models/{model}"
+_ALIAS = "models/{model}/aliases/{alias}"
+_VERSION = "models/{model}/versions/{version}"
+
+
+class ServingService(pb_grpc.ServingServiceServicer):
+    """Serves the registry and what is deployed from it."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        imports: Imports,
+        deployments: Deployments,
+        roots: AllowedRoots,
+        engine_target: str,
+    ) -> None:
+        self._registry = registry
+        self._imports = imports
+        self._deployments = deployments
+        self._roots = roots
+        self._engine_target = engine_target
+
+    async def ImportModel(
+        self, request: pb.ImportModelRequest, context: Context
+    ) -> pb.ImportModelResponse:
+        """Imports model folders as a version."""
+        model_id = names.check_id("model", request.model_id)
+        version, already_imported = await self._imports.run(
+            model_id, self._folders(request.source_uris)
+        )
+        self._deployments.registry_changed()
+        return pb.ImportModelResponse(
+            version=convert.version_message(version), already_imported=already_imported
+        )
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        """Returns one model."""
+        model_id = names.parse(_MODEL, request.name)["model"]
+        model = await asyncio.to_thread(self._registry.model, model_id)
+        return pb.GetModelResponse(model=convert.model_message(model))
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: Context
+    ) -> pb.ListModelsResponse:
+        """Lists models by name."""
+        size = paging.page_size(request.page_size, default=100, limit=1000)
+        after = paging.decode_token(request.page_token)
+        models = await asyncio.to_thread(self._registry.models, after=after, limit=size + 1)
+        page = models[:size]
+        has_more = len(models) > size
+        return pb.ListModelsResponse(
+            models=[convert.model_message(model) for model in page],
+            next_page_token=paging.encode_token(page[-1].model_id) if has_more else "",
+        )
+
+    async def DeleteModel(
+        self, request: pb.DeleteModelRequest, context: Context
+    ) -> pb.DeleteModelResponse:
+        """Deletes a model and takes it off the engine."""
+        model_id = names.parse(_MODEL, request.name)["model"]
+        await asyncio.to_thread(self._registry.delete, model_id)
+        self._deployments.registry_changed()
+        await self._deployments.unload(model_id)
+        return pb.DeleteModelResponse()
+
+    async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> pb.SetAliasResponse:
+        """Points an alias at a version of the same model."""
+        ids = names.parse(_ALIAS, request.name)
+        version = names.parse(_VERSION, request.version)
+        if version["model"] != ids["model"]:
+            raise InvalidArgument(
+                "ALIAS_OF_OTHER_MODEL",
+                f"{request.name} cannot point at {request.version}; name a version of the same "
+                "model.",
+                name=request.name,
+                version=request.version,
+            )
+        number = await asyncio.to_thread(
+            self._registry.set_alias, ids["model"], ids["alias"], version["version"]
+        )
+        self._deployments.registry_changed()
+        return pb.SetAliasResponse(alias=convert.alias_message(ids["model"], ids["alias"], number))
+
+    async def DeleteAlias(
+        self, request: pb.DeleteAliasRequest, context: Context
+    ) -> pb.DeleteAliasResponse:
+        """Removes an alias."""
+        ids = names.parse(_ALIAS, request.name)
+        await asyncio.to_thread(self._registry.delete_alias, ids["model"], ids["alias"])
+        self._deployments.registry_changed()
+        return pb.DeleteAliasResponse()
+
+    async def WatchDeployment(
+        self, request: pb.WatchDeploymentRequest, context: Context
+    ) -> AsyncIterator[pb.WatchDeploymentResponse]:
+        """Streams where a deployment can be reached."""
+        async for version in self._deployments.watch(request.name):
+            yield convert.deployment_message(version, self._engine_target)
+
+    def _folders(self, uris: Any) -> dict[str, Path]:
+        if not uris:
+            raise InvalidArgument(
+                "SOURCE_URIS_MISSING", "source_uris is empty; name at least one model folder."
+            )
+        return {uri: self._roots.resolve(uri) for uri in uris}

@@ -1,0 +1,67 @@
+"""An Open Inference engine without networks: repository control over a real socket."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as pb_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
+    """Loads every version of a model that its repository holds, and remembers the calls.
+
+    Faults are attributes: `refusal` is the answer to every load; loads wait for `gate`.
+    """
+
+    def __init__(self, target: str, repository: Path) -> None:
+        self.target = target
+        self.refusal = ""
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.load_started = asyncio.Event()
+        self.load_counts: Counter[str] = Counter()
+        self.unload_counts: Counter[str] = Counter()
+        self._repository = repository
+        self._loaded: set[tuple[str, str]] = set()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listens, with nothing loaded."""
+        self._loaded.clear()
+        self._server = grpc.aio.server()
+        pb_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
+        self._server.add_insecure_port(self.target)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Ends at once, as a killed engine does."""
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+    async def ModelReady(self, request: Any, context: Context) -> Any:
+        """Whether the version is loaded."""
+        return pb.ModelReadyResponse(ready=(request.name, request.version) in self._loaded)
+
+    async def RepositoryModelLoad(self, request: Any, context: Context) -> Any:
+        """Loads what the repository holds now."""
+        self.load_counts[request.model_name] += 1
+        self.load_started.set()
+        await self.gate.wait()
+        if self.refusal:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
+        for folder in (self._repository / request.model_name).iterdir():
+            if folder.is_dir():
+                self._loaded.add((request.model_name, folder.name))
+        return pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(self, request: Any, context: Context) -> Any:
+        """Forgets a model."""
+        self.unload_counts[request.model_name] += 1
+        self._loaded = {key for key in self._loaded if key[0] != request.model_name}
+        return pb.RepositoryModelUnloadResponse()
