@@ -1,0 +1,1 @@
+"""ONNX graphs of served models: networks (bodies) and the arithmetic around them (glue)."""

@@ -1,0 +1,75 @@
+"""From full-resolution frames to network input.
+
+Axis legend: B frames, C channels, H W frame pixels, h w network input pixels.
+"""
+
+from shoal_serving.graphs.builder import FLOAT, INT64, GraphBuilder, Value
+
+PIXEL_SCALE = 1 / 255
+"""Networks see pixels as 0 … 1."""
+GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
+"""Weights of R, G and B that TensorFlow uses."""
+
+
+def preprocess(images_BHWC: Value, channels: int, input_scale: float, max_stride: int) -> Value:
+    """Returns network input [B, channels, h, w] of frames.
+
+    Colour, then division by 255, then scaling, then zeros at the bottom and right up to a
+    multiple of `max_stride`, in SLEAP's order.
+    """
+    pixels = to_planes(images_BHWC, channels) * PIXEL_SCALE
+    return pad_to_stride(resize(pixels, input_scale), max_stride)
+
+
+def to_planes(images_BHWC: Value, channels: int) -> Value:
+    """Returns UINT8 frames as FLOAT planes [B, channels, H, W], still 0 … 255.
+
+    Frames may be gray or RGB whatever the network needs; no branch is taken on it. RGB from
+    gray is the one plane three times. Gray is a sum of the planes, weighted by 1 or as
+    TensorFlow does, and an integer as there: floor(255.5 · Σ weight · plane / 255), which
+    gives gray frames stored as RGB back exactly (the weights add up to 0.9999).
+    """
+    graph = images_BHWC.graph
+    planes = images_BHWC.transpose(0, 3, 1, 2)
+    last = images_BHWC.length(3) - 1
+    if channels == 3:
+        picks = [graph.constant([0], INT64), last.minimum(1), last]
+        parts = [planes.slice(1, pick, pick + 1) for pick in picks]
+        return graph.concat(parts, axis=1).cast(FLOAT)
+    table = graph.constant((1.0, *(255.5 / 255 * weight for weight in GRAY_WEIGHTS)), FLOAT)
+    start = last.minimum(1)
+    weights = table.slice(0, start, start + last + 1).reshape(1, -1)
+    gray = graph.op("MatMul", weights, planes.cast(FLOAT).merge_pixels())
+    return graph.op("Floor", gray).reshape(-1, 1, planes.length(2), planes.length(3))
+
+
+def resize(image_BCHW: Value, scale: float) -> Value:
+    """Returns the image at int(size · scale): bilinear, half-pixel centres, no antialiasing."""
+    if scale == 1.0:
+        return image_BCHW
+    graph = image_BCHW.graph
+    sizes = [(image_BCHW.length(axis).cast(FLOAT) * scale).cast(INT64) for axis in (2, 3)]
+    target = graph.concat([image_BCHW.length(0), image_BCHW.length(1), *sizes], axis=0)
+    absent = Value(graph, "", FLOAT)
+    return graph.op(
+        "Resize",
+        image_BCHW,
+        absent,
+        absent,
+        target,
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
+
+
+def pad_to_stride(image_BCHW: Value, stride: int) -> Value:
+    """Returns the image with zeros below and to the right up to a multiple of the stride."""
+    if stride == 1:
+        return image_BCHW
+    missing = [_missing(image_BCHW.graph, image_BCHW.length(axis), stride) for axis in (2, 3)]
+    return image_BCHW.pad((0, 0, 0, 0), (0, 0, *missing))
+
+
+def _missing(graph: GraphBuilder, length: Value, stride: int) -> Value:
+    # ONNX's Mod has the sign of the divisor: −length mod stride is what is missing.
+    return graph.op("Mod", length * -1, graph.constant([stride], INT64))

@@ -1,0 +1,186 @@
+"""What a SLEAP ≤ 1.4 model was trained for, read from `training_config.json`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoal_core.errors import InvalidArgument
+from shoal_core.skeleton import Skeleton
+
+CONFIG_FILE = "training_config.json"
+
+STAGE_NAMES = {
+    "single_instance": "single_instance",
+    "centroid": "centroid",
+    "centered_instance": "centered_instance",
+    "multi_instance": "bottomup",
+    "multi_class_bottomup": "multiclass_bottomup",
+}
+"""Key of the head in SLEAP's configuration → name of the stage here."""
+
+
+@dataclass(frozen=True)
+class KerasConfig:
+    """The parts of SLEAP's configuration that serving needs."""
+
+    folder: Path
+    stage: str
+    """"single_instance", "centroid", "centered_instance", "bottomup", "multiclass_bottomup"."""
+    skeleton: Skeleton
+    """Nodes in the order of the head's channels; of a centroid model: its one point."""
+    classes: tuple[str, ...]
+    """Identities in the order of the class maps' channels."""
+    anchor_part: str | None
+    input_scale: float
+    pad_to_stride: int
+    crop_size_px: int | None
+    output_strides: Mapping[str, int]
+    """Part of the head ("confmaps", "pafs", "class_maps") → stride."""
+    offset_refinement: bool
+    sleap_version: str
+    """Empty where the file does not say."""
+
+
+def read_keras_config(folder: Path) -> KerasConfig:
+    """Returns what a model folder's configuration says.
+
+    Raises:
+        InvalidArgument: MODEL_FILE_MISSING, MODEL_CONFIG_INVALID (no JSON, or a key is
+            missing) or MODEL_KIND_UNSUPPORTED (a kind of model or preprocessing that is not
+            imported).
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise InvalidArgument(
+            "MODEL_FILE_MISSING",
+            f"{folder} has no {CONFIG_FILE}; give the folder that SLEAP's training made.",
+            file=path,
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return _parse(folder, config)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InvalidArgument(
+            "MODEL_CONFIG_INVALID",
+            f"{path} cannot be read ({type(error).__name__}: {error}); copy it from the "
+            "training run again.",
+            file=path,
+        ) from error
+
+
+def _parse(folder: Path, config: Mapping[str, Any]) -> KerasConfig:
+    preprocessing = config["data"]["preprocessing"]
+    if preprocessing.get("imagenet_mode") is not None:
+        raise InvalidArgument(
+            "MODEL_KIND_UNSUPPORTED",
+            f"{folder} was trained with imagenet_mode {preprocessing['imagenet_mode']!r}, which "
+            "cannot be imported; train it without a pretrained encoder.",
+            folder=folder,
+        )
+    kind, head = _head(folder, config["model"]["heads"])
+    maps = head.get("confmaps", head)
+    anchor = maps.get("anchor_part")
+    return KerasConfig(
+        folder=folder,
+        stage=STAGE_NAMES[kind],
+        skeleton=_skeleton(config, kind, head, maps),
+        classes=tuple(head["class_maps"]["classes"]) if "class_maps" in head else (),
+        anchor_part=anchor,
+        input_scale=float(preprocessing["input_scaling"]),
+        pad_to_stride=int(preprocessing.get("pad_to_stride") or 1),
+        crop_size_px=_crop_size(folder, kind, config["data"]["instance_cropping"]),
+        output_strides={
+            key: int(part["output_stride"])
+            for key, part in {"confmaps": maps, **head}.items()
+            if isinstance(part, dict)
+        },
+        offset_refinement=bool(maps.get("offset_refinement", False)),
+        sleap_version=str(config.get("sleap_version") or ""),
+    )
+
+
+def _head(folder: Path, heads: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    trained = {kind: head for kind, head in heads.items() if head is not None}
+    if len(trained) != 1:
+        raise ValueError(f"{len(trained)} heads are configured")
+    ((kind, head),) = trained.items()
+    if kind not in STAGE_NAMES:
+        known = ", ".join(STAGE_NAMES)
+        raise InvalidArgument(
+            "MODEL_KIND_UNSUPPORTED",
+            f"{folder} is a model of kind {kind!r}, which cannot be imported; give one of {known}.",
+            folder=folder,
+            kind=kind,
+        )
+    return kind, head
+
+
+def _crop_size(folder: Path, kind: str, cropping: Mapping[str, Any]) -> int | None:
+    if kind != "centered_instance":
+        return None
+    if cropping.get("crop_size") is None:
+        raise InvalidArgument(
+            "MODEL_CONFIG_INVALID",
+            f"{folder}/{CONFIG_FILE} has no data.instance_cropping.crop_size; give the folder of "
+            "the finished training, not the profile it started from.",
+            folder=folder,
+        )
+    return int(cropping["crop_size"])
+
+
+def _skeleton(
+    config: Mapping[str, Any], kind: str, head: Mapping[str, Any], maps: Mapping[str, Any]
+) -> Skeleton:
+    graphs = config["data"]["labels"].get("skeletons") or []
+    name = graphs[0]["graph"].get("name", "skeleton") if graphs else "skeleton"
+    if kind == "centroid":
+        return Skeleton(name=name, nodes=(maps.get("anchor_part") or "centroid",))
+    nodes = tuple(maps["part_names"])
+    links = _links(graphs[0]) if graphs else {1: [], 2: []}
+    edges = head["pafs"]["edges"] if kind == "multi_instance" else links[1]
+    return Skeleton(
+        name=name,
+        nodes=nodes,
+        edges=tuple((nodes.index(source), nodes.index(target)) for source, target in edges),
+        symmetries=tuple(
+            sorted({(nodes.index(min(pair)), nodes.index(max(pair))) for pair in links[2]})
+        ),
+    )
+
+
+def _links(graph: Mapping[str, Any]) -> dict[int, list[tuple[str, str]]]:
+    """Returns node names of the links: 1 → edges in order, 2 → symmetries.
+
+    The skeleton is jsonpickle of a graph: objects are written out where they first occur and
+    referred to by their running number ("py/id") afterwards.
+    """
+    objects: list[str | int] = []
+
+    def restore(item: Mapping[str, Any]) -> str | int:
+        if "py/id" in item:
+            return objects[int(item["py/id"]) - 1]
+        if "py/object" in item:
+            objects.append(_node_name(item))
+        else:
+            objects.append(int(item["py/reduce"][1]["py/tuple"][0]))
+        return objects[-1]
+
+    found: dict[int, list[tuple[int, str, str]]] = {1: [], 2: []}
+    for link in graph["links"]:
+        # Numbers are given in the order of the file.
+        restored = {key: restore(link[key]) for key in link if key in ("source", "target", "type")}
+        order = int(link.get("edge_insert_idx", len(found[1])))
+        ends = (order, str(restored["source"]), str(restored["target"]))
+        found[int(restored["type"])].append(ends)
+    return {kind: [ends[1:] for ends in sorted(links)] for kind, links in found.items()}
+
+
+def _node_name(item: Mapping[str, Any]) -> str:
+    state: Mapping[str, Any] | Sequence[Any] = item.get("py/state", item)
+    if isinstance(state, Mapping) and "py/tuple" in state:
+        return str(state["py/tuple"][0])
+    if isinstance(state, Mapping):
+        return str(state["name"])
+    return str(state[0])
