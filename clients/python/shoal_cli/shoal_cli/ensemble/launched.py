@@ -1,0 +1,125 @@
+"""An ensemble that this process has started, at the other end of its supervisor's pipes."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.liveness import accepts, check_serving, died, silent
+from shoal_cli.ensemble.specification import Specification
+from shoal_cli.ensemble.state import ServiceState
+from shoal_core.errors import FailedPrecondition, Internal, Unavailable
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+
+
+class LaunchedEnsemble:
+    """An ensemble that this process has started."""
+
+    def __init__(self, specification: Specification) -> None:
+        self._home = Home(specification.home)
+        self._specification = specification
+        self._unread = b""
+        self._started = False
+        with self._home.log_file("supervisor").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "shoal_cli.ensemble.supervisor"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self._home.folder,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._events = self._process.stdout
+        self._process.stdin.write(specification.to_json().encode() + b"\n")
+        self._process.stdin.flush()
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """Where each service listens, by name."""
+        return {service.name: service.target for service in self._specification.services}
+
+    def wait_until_serving(self) -> None:
+        """Returns when every service serves.
+
+        Raises:
+            FailedPrecondition: HOME_LOCKED when another ensemble has this home.
+            Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._started:
+            self._take_events(wait_s=max(0.0, deadline - time.monotonic()))
+        for service in self._specification.services:
+            while not accepts(service.target):
+                if time.monotonic() > deadline:
+                    raise silent(service.name, service.target, self._home)
+                self._take_events(wait_s=0.02)
+            check_serving(service.name, service.target, self._home)
+        self.check()
+
+    def check(self) -> None:
+        """Returns at once if every service is alive.
+
+        Raises:
+            Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
+        """
+        self._take_events(wait_s=0.0)
+
+    def stop(self) -> None:
+        """Ends the ensemble and waits until nothing of it is left."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if self._specification.mode == "machine":
+            self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise Internal(
+                "STOP_FAILED",
+                f"The services' supervisor (process {self._process.pid}) does not stop; see "
+                f"{self._home.log_file('supervisor')}.",
+            ) from error
+        finally:
+            self._events.close()
+
+    def leave(self) -> None:
+        """Lets the ensemble run on without this process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._events.close()
+        self._process.returncode = 0  # it is not waited for: its life goes on after ours
+
+    def _take_events(self, wait_s: float) -> None:
+        ready, _, _ = select.select([self._events], [], [], wait_s)
+        if not ready:
+            return
+        chunk = os.read(self._events.fileno(), 65536)
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        for line in lines:
+            self._take_event(json.loads(line))
+        if not chunk:
+            raise Unavailable(
+                "ENSEMBLE_DIED",
+                "The services' supervisor was killed and they went with it; run the command "
+                f"again, or see {self._home.log_file('supervisor')}.",
+            )
+
+    def _take_event(self, event: Mapping[str, object]) -> None:
+        match event["event"]:
+            case "started":
+                self._started = True
+            case "exited":
+                state = event["service"]
+                assert isinstance(state, dict)
+                raise died(ServiceState(**state), self._home)
+            case "refused":
+                raise FailedPrecondition(str(event["reason"]), str(event["message"]))
+            case unknown:
+                raise Internal("EVENT_UNKNOWN", f"The supervisor said {unknown!r}.")

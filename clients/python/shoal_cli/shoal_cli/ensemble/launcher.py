@@ -1,0 +1,81 @@
+"""Which ensemble a command talks to."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from shoal_cli.ensemble import services as roles
+from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.launched import LaunchedEnsemble
+from shoal_cli.ensemble.running import RemoteEnsemble, running_ensemble
+from shoal_cli.ensemble.specification import Specification
+from shoal_core.errors import FailedPrecondition
+
+
+class Ensemble(Protocol):
+    """Services that can be called."""
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """Where each service listens, by name."""
+
+    def wait_until_serving(self) -> None:
+        """Returns when every service serves.
+
+        Raises:
+            Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
+        """
+
+    def check(self) -> None:
+        """Returns at once if every service is alive, as far as can be told.
+
+        Raises:
+            Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
+        """
+
+
+@contextlib.contextmanager
+def ensemble(home: Home, names: Sequence[str], command: str) -> Iterator[Ensemble]:
+    """Yields an ensemble: $SHOAL_HOST's, the running one of this home, or an embedded one.
+
+    The embedded one is started, may not serve yet when it is yielded, and is gone afterwards.
+
+    Args:
+        home: The folder of everything durable.
+        names: Services that the embedded one needs.
+        command: The command line, for people.
+
+    Raises:
+        FailedPrecondition: HOME_LOCKED, HOME_UNUSABLE or SERVICE_NOT_INSTALLED.
+    """
+    if host := os.environ.get("SHOAL_HOST"):
+        yield RemoteEnsemble(host)
+        return
+    require_unix()
+    running = running_ensemble(home)
+    if running is not None:
+        yield running
+        return
+    folder = roles.socket_folder(os.environ)
+    services = roles.services(names, roles.unix_targets(names, folder), home, ["/"])
+    home.create()
+    launched = LaunchedEnsemble(Specification("embedded", command, home.folder, folder, services))
+    try:
+        yield launched
+    finally:
+        launched.stop()
+
+
+def require_unix() -> None:
+    """Returns where services can run.
+
+    Raises:
+        FailedPrecondition: PLATFORM_UNSUPPORTED on Windows.
+    """
+    if sys.platform == "win32":
+        raise FailedPrecondition(
+            "PLATFORM_UNSUPPORTED",
+            "Services run on Linux and macOS; set SHOAL_HOST to a machine where they do.",
+        )

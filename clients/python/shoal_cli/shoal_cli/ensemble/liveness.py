@@ -1,0 +1,63 @@
+"""Whether services live and serve, and the errors where they do not."""
+
+import socket
+
+from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.state import ServiceState
+from shoal_core.errors import Unavailable
+
+
+def died(state: ServiceState, home: Home, cure: str = "") -> Unavailable:
+    """Returns the error of a service that has ended by itself."""
+    assert state.exit_status is not None
+    how = (
+        f"was killed by signal {-state.exit_status}"
+        if state.exit_status < 0
+        else f"ended with status {state.exit_status}"
+    )
+    last = f" ({state.last_line})" if state.last_line else ""
+    return Unavailable(
+        "SERVICE_DIED",
+        f"The {state.name} service {how}{last}; see {home.log_file(state.name)}{cure}.",
+        service=state.name,
+    )
+
+
+def silent(name: str, target: str, home: Home) -> Unavailable:
+    """Returns the error of a service that runs and does not answer."""
+    return Unavailable(
+        "SERVICE_SILENT",
+        f"The {name} service does not answer at {target}; see {home.log_file(name)}.",
+        service=name,
+    )
+
+
+def check_serving(name: str, target: str, home: Home) -> None:
+    """Returns if a service says that it serves.
+
+    Raises:
+        Unavailable: SERVICE_SILENT.
+    """
+    from shoal_client import Health, check_health
+
+    if check_health(target, timeout_s=20.0) is not Health.SERVING:
+        raise silent(name, target, home)
+
+
+def accepts(target: str) -> bool:
+    """Returns whether something accepts connections there."""
+    family = socket.AF_UNIX if target.startswith("unix:") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(_address(target))
+        except OSError:
+            return False
+    return True
+
+
+def _address(target: str) -> str | tuple[str, int]:
+    if target.startswith("unix:"):
+        return target.removeprefix("unix:")
+    host, _, port = target.rpartition(":")
+    return host, int(port)

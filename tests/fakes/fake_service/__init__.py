@@ -1,0 +1,1 @@
+"""A service without work, for tests of what starts and ends services."""

@@ -1,0 +1,242 @@
+"""Starting, watching and ending services; nothing outlives the command."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.launched import LaunchedEnsemble
+from shoal_cli.ensemble.lock import current_holder
+from shoal_cli.ensemble.services import socket_folder, tcp_targets, unix_targets
+from shoal_cli.ensemble.specification import Service, Specification
+from shoal_core.errors import FailedPrecondition, Unavailable
+
+from .waiting import descendants, wait_until
+
+FAKES = Path(__file__).resolve().parents[2] / "fakes"
+
+
+@pytest.fixture(autouse=True)
+def fakes_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(FAKES))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create()
+    return home
+
+
+@pytest.fixture
+def folder() -> Path:
+    return socket_folder({})
+
+
+def specification(home: Home, folder: Path, **behaviours: dict[str, object]) -> Specification:
+    """Fakes named like the keyword arguments, which say how they behave."""
+    targets = unix_targets(list(behaviours), folder)
+    services = tuple(
+        Service(
+            name,
+            "fake_service",
+            targets[name],
+            tuple(
+                f"{key}={json.dumps(value)}"
+                for key, value in {"listen": targets[name], **behaviour}.items()
+            ),
+        )
+        for name, behaviour in behaviours.items()
+    )
+    return Specification("embedded", "shoal test", home.folder, folder, services)
+
+
+def assert_nothing_left(processes: set[int], folder: Path) -> None:
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
+    wait_until(lambda: not folder.exists())
+
+
+def test_services_serve_and_end_with_the_command(home: Home, folder: Path) -> None:
+    ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={}))
+    ensemble.wait_until_serving()
+    processes = descendants(os.getpid())
+    assert len(processes) == 3
+    assert folder.stat().st_mode & 0o777 == 0o700
+    ensemble.stop()
+    assert_nothing_left(processes, folder)
+    assert current_holder(home.lock_file) is None
+
+
+def test_a_service_that_dies_at_the_start_is_named_with_its_last_words(
+    home: Home, folder: Path
+) -> None:
+    ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={"refuses": True}))
+    with pytest.raises(Unavailable, match=r"two service ended with status 2 .*does not want to"):
+        ensemble.wait_until_serving()
+    ensemble.stop()
+    assert not folder.exists()
+
+
+def test_a_service_that_is_killed_ends_the_embedded_ensemble(home: Home, folder: Path) -> None:
+    ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={}))
+    ensemble.wait_until_serving()
+    processes = descendants(os.getpid())
+    os.kill(max(processes), signal.SIGKILL)
+    with pytest.raises(Unavailable, match="was killed by signal 9"):
+        wait_until(ensemble.check)
+    ensemble.stop()
+    assert_nothing_left(processes, folder)
+
+
+def test_a_service_that_ignores_the_end_is_killed(home: Home, folder: Path) -> None:
+    stubborn = specification(home, folder, one={"ignores_lifeline": True})
+    ensemble = LaunchedEnsemble(replace(stubborn, grace_seconds=0.5))
+    ensemble.wait_until_serving()
+    processes = descendants(os.getpid())
+    ensemble.stop()
+    assert_nothing_left(processes, folder)
+    assert "killed, as they did not stop in time: one" in home.log_file("supervisor").read_text()
+
+
+def test_what_a_service_has_started_ends_with_it(home: Home, folder: Path, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    ensemble = LaunchedEnsemble(specification(home, folder, one={"grandchild": str(note)}))
+    ensemble.wait_until_serving()
+    ensemble.stop()
+    assert_nothing_left({int(note.read_text())}, folder)
+
+
+@pytest.fixture
+def command(home: Home, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that starts an ensemble and waits, as `shoal track` does."""
+    segment = f"shoal-{secrets.token_hex(4)}"
+    spec = specification(home, folder, one={"segment": segment}, two={})
+    program = (
+        "import sys; from shoal_cli.ensemble.launched import LaunchedEnsemble\n"
+        "from shoal_cli.ensemble.specification import Specification\n"
+        "ensemble = LaunchedEnsemble(Specification.from_json(sys.argv[1]))\n"
+        "ensemble.wait_until_serving()\n"
+        "print('serving', flush=True)\n"
+        "try: sys.stdin.read()\n"
+        "except KeyboardInterrupt: ensemble.stop()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, spec.to_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "serving\n"
+    yield process
+    process.kill()
+    process.communicate()
+    Path("/dev/shm", segment).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nothing_outlives_a_command_that_is_ended_by_a_signal(
+    command: subprocess.Popen[str], home: Home, folder: Path, number: signal.Signals
+) -> None:
+    processes = descendants(command.pid)
+    assert len(processes) == 3
+    command.send_signal(number)
+    command.wait()
+    assert_nothing_left(processes, folder)
+    wait_until(lambda: current_holder(home.lock_file) is None)
+
+
+def test_segments_of_a_killed_service_are_removed_with_the_ensemble(
+    command: subprocess.Popen[str], folder: Path
+) -> None:
+    mapped = [
+        path
+        for pid in descendants(command.pid)
+        for path in Path(f"/proc/{pid}/map_files").glob("*")
+        if path.readlink().name.startswith("shoal-")
+    ]
+    segments = {path.readlink() for path in mapped}
+    assert len(segments) == 1
+    processes = descendants(command.pid)
+    wait_until(lambda: all(_age_s(path) > 1.0 for path in segments))
+    command.kill()
+    command.wait()
+    assert_nothing_left(processes, folder)
+    wait_until(lambda: not any(path.exists() for path in segments))
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+def test_a_killed_supervisor_takes_its_services_along_and_the_next_one_cleans_up(
+    command: subprocess.Popen[str], home: Home, folder: Path
+) -> None:
+    processes = descendants(command.pid)
+    holder = current_holder(home.lock_file)
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes - {holder.pid}))
+    assert folder.exists()
+    following = socket_folder({})
+    ensemble = LaunchedEnsemble(specification(home, following, one={}))
+    ensemble.wait_until_serving()
+    assert not folder.exists()
+    ensemble.stop()
+
+
+def test_a_second_ensemble_on_the_same_home_is_refused_and_names_the_first(
+    command: subprocess.Popen[str], home: Home
+) -> None:
+    holder = current_holder(home.lock_file)
+    assert holder is not None
+    second = LaunchedEnsemble(specification(home, socket_folder({}), one={}))
+    with pytest.raises(FailedPrecondition) as caught:
+        second.wait_until_serving()
+    second.stop()
+    assert caught.value.reason == "HOME_LOCKED"
+    assert "`shoal test`" in caught.value.message
+    assert str(holder.pid) in caught.value.message
+
+
+def test_an_ensemble_waits_for_one_that_is_on_its_way_out(
+    command: subprocess.Popen[str], home: Home, folder: Path
+) -> None:
+    command.kill()
+    command.wait()
+    following = LaunchedEnsemble(specification(home, socket_folder({}), one={}))
+    following.wait_until_serving()
+    following.stop()
+
+
+def test_socket_paths_that_the_system_cannot_hold_are_refused() -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        unix_targets(["orchestrator"], Path("/" + "x" * 100))
+    assert caught.value.reason == "SOCKET_PATH_TOO_LONG"
+
+
+def test_a_long_runtime_folder_is_not_used(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    assert socket_folder({"XDG_RUNTIME_DIR": str(long)}).parent == Path("/tmp")
+
+
+def test_ports_are_those_of_the_design() -> None:
+    assert tcp_targets() == {
+        "decode": "127.0.0.1:7101",
+        "serving": "127.0.0.1:7102",
+        "tracking": "127.0.0.1:7103",
+        "labels": "127.0.0.1:7104",
+        "orchestrator": "127.0.0.1:7105",
+        "worker": "127.0.0.1:7106",
+        "engine": "127.0.0.1:8001",
+    }
