@@ -30,15 +30,25 @@ def optimal_matches(gains_EPQ: Gains) -> tuple[Indices, Indices, Indices]:
     wanted_EPQ = (best_EP[:, :, None] == np.arange(gains_EPQ.shape[2])) & has_EP[:, :, None]
     disputed_E = (wanted_EPQ.sum(axis=1) > 1).any(axis=1)
     for problem in np.flatnonzero(disputed_E):
-        rows, columns = linear_sum_assignment(gains_EPQ[problem], maximize=True)
-        kept = gains_EPQ[problem, rows, columns] > 0
+        rows, columns = optimal_pairs(gains_EPQ[problem])
         wanted_EPQ[problem] = False
-        wanted_EPQ[problem, rows[kept], columns[kept]] = True
+        wanted_EPQ[problem, rows, columns] = True
     problem_M, row_M, column_M = np.nonzero(wanted_EPQ)
     return problem_M, row_M, column_M
 
 
-def greedy_matches(gains_PQ: Gains) -> tuple[Indices, Indices]:
+def optimal_pairs(gains_PQ: Gains) -> tuple[Indices, Indices]:
+    """Returns (row_M, column_M): the same matching for one problem, by the Hungarian method.
+
+    A pair with a gain of 0 or less, or NaN, is never matched.
+    """
+    gains_PQ = np.fmax(gains_PQ, 0)
+    row_M, column_M = linear_sum_assignment(gains_PQ, maximize=True)
+    gained_M = gains_PQ[row_M, column_M] > 0
+    return row_M[gained_M], column_M[gained_M]
+
+
+def greedy_pairs(gains_PQ: Gains) -> tuple[Indices, Indices]:
     """Returns (row_M, column_M): again and again the best pair of those still free.
 
     A pair with a gain of 0 or less, or NaN, is never matched. Of equal gains the first in

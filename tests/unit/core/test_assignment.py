@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from shoal_core.assignment import greedy_matches, optimal_matches
+from shoal_core.assignment import greedy_pairs, optimal_matches
 
 
 def best_sum(gains: np.ndarray) -> float:
@@ -37,16 +37,16 @@ def test_pairs_without_gain_stay_alone() -> None:
     gains = np.array([[[0.0, -1.0], [np.nan, 0.3]]])
     problem, row, column = optimal_matches(gains)
     assert (problem.tolist(), row.tolist(), column.tolist()) == ([0], [1], [1])
-    assert [indices.tolist() for indices in greedy_matches(gains[0])] == [[1], [1]]
+    assert [indices.tolist() for indices in greedy_pairs(gains[0])] == [[1], [1]]
 
 
 def test_optimal_beats_greedy_where_the_best_pair_costs_more_than_it_brings() -> None:
     gains = np.array([[1.0, 0.9], [0.9, 0.0]])
     assert optimal_matches(gains[None])[2].tolist() == [1, 0]
-    assert [indices.tolist() for indices in greedy_matches(gains)] == [[0], [0]]
+    assert [indices.tolist() for indices in greedy_pairs(gains)] == [[0], [0]]
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
 def test_empty_problems_have_no_matches(shape) -> None:
     assert all(len(indices) == 0 for indices in optimal_matches(np.zeros((2, *shape))))
-    assert all(len(indices) == 0 for indices in greedy_matches(np.zeros(shape)))
+    assert all(len(indices) == 0 for indices in greedy_pairs(np.zeros(shape)))
