@@ -1,0 +1,174 @@
+"""Import from and export to SLEAP files, with what must hold before and after."""
+
+import asyncio
+import os
+import shutil
+import signal
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
+from shoal_core.skeleton import Skeleton
+from shoal_labels import slp_child
+from shoal_labels.disk_file import partial_path
+from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment
+from shoal_labels.slp_child import ChildDied
+from shoal_labels.slp_videos import local_path, same_video
+from shoal_labels.store import SEGMENTS, LabelStore
+
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+
+class Exchange:
+    """Moves label sets in and out of the store."""
+
+    def __init__(self, *, store: LabelStore, video_folders: Sequence[str]) -> None:
+        self._store = store
+        self._video_folders = tuple(video_folders)
+
+    async def import_labels(self, project: str, path: Path) -> list[LabelSet]:
+        """Imports a SLEAP file; returns one label set per video, in the file's order.
+
+        Label sets that an earlier import of the same bytes made stay as they are, except that
+        a video which has been found meanwhile replaces a path that leads nowhere.
+
+        Raises:
+            NotFound: LABELS_NOT_FOUND.
+            InvalidArgument: LABELS_UNREADABLE.
+            OSError: When the disk fails.
+        """
+        if not await asyncio.to_thread(path.exists):
+            raise NotFound("LABELS_NOT_FOUND", f"There is no file {path}.", path=path)
+        target = self._store.folder / SEGMENTS / f"import-{uuid.uuid4().hex[:12]}"
+        try:
+            imported = await self._read(project, path, target)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        await self._store.publish_import(imported, target)
+        return [await self._current(label_set) for label_set, _ in imported]
+
+    async def export_labels(self, keys: Sequence[LabelSetKey], output: Path) -> tuple[int, int]:
+        """Writes label sets into one SLEAP file; returns its labeled frames and instances.
+
+        Raises:
+            NotFound: LABEL_SET_NOT_FOUND.
+            FailedPrecondition: SKELETONS_DIFFER.
+            InvalidArgument: OUTPUT_INVALID.
+            DataLoss: SEGMENT_DAMAGED.
+            OSError: When the disk fails.
+        """
+        label_sets = [await self._store.manifest.label_set(key) for key in keys]
+        await asyncio.to_thread(_check_output, output)
+        _check_label_sets(label_sets)
+        partial = partial_path(output, uuid.uuid4().hex[:8])
+        try:
+            async with self._store.snapshot(keys) as segments:
+                request = self._export_request(label_sets, segments, partial, output)
+                frame_count, instance_count = await slp_child.run("export", request)
+        finally:
+            partial.unlink(missing_ok=True)
+        return frame_count, instance_count
+
+    async def _read(
+        self, project: str, path: Path, target: Path
+    ) -> list[tuple[LabelSet, list[Segment]]]:
+        request = {
+            "path": str(path),
+            "project": project,
+            "folder": str(self._store.folder),
+            "target": str(target),
+            "video_folders": self._video_folders,
+        }
+        try:
+            answer = await slp_child.run("import", request)
+        except ChildDied as error:
+            if -error.returncode not in _CRASHES:
+                raise
+            raise slp_child.unreadable(path, "it is damaged so that its reader crashes") from error
+        return [
+            (
+                slp_child.label_set_from_json(item["label_set"]),
+                [slp_child.segment_from_json(segment) for segment in item["segments"]],
+            )
+            for item in answer
+        ]
+
+    async def _current(self, imported: LabelSet) -> LabelSet:
+        stored = await self._store.manifest.label_set(imported.key)
+        was_found = await asyncio.to_thread(_exists, imported)
+        if stored.video == imported.video or not was_found:
+            return stored
+        if await asyncio.to_thread(_exists, stored):
+            return stored
+        await self._store.replace_video(imported)
+        return replace(stored, video=imported.video)
+
+    def _export_request(
+        self,
+        label_sets: Sequence[LabelSet],
+        segments: Sequence[Sequence[Segment]],
+        partial: Path,
+        output: Path,
+    ) -> dict[str, object]:
+        return {
+            "folder": str(self._store.folder),
+            "partial": str(partial),
+            "output": str(output),
+            "sources": [
+                {
+                    "label_set": slp_child.label_set_to_json(label_set),
+                    "segments": [asdict(segment) for segment in its_segments],
+                }
+                for label_set, its_segments in zip(label_sets, segments, strict=True)
+            ],
+        }
+
+
+def _exists(label_set: LabelSet) -> bool:
+    return Path(local_path(label_set.video.uri)).exists()
+
+
+def _check_output(output: Path) -> None:
+    folder = output.parent
+    complaint = None
+    if output.suffix != ".slp":
+        complaint = "does not end in .slp; SLEAP opens only files that do"
+    elif output.is_dir():
+        complaint = "is a folder; name a file in it"
+    elif not folder.is_dir():
+        complaint = f"lies in no folder: create {folder} first"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        complaint = f"cannot be written: {folder} is read-only for this service"
+    if complaint is not None:
+        raise InvalidArgument("OUTPUT_INVALID", f"{output} {complaint}.", path=output)
+
+
+def _check_label_sets(label_sets: Sequence[LabelSet]) -> None:
+    if not label_sets:
+        raise InvalidArgument("OUTPUT_INVALID", "Name at least one label set to export.")
+    first = label_sets[0]
+    for place, label_set in enumerate(label_sets):
+        for other in label_sets[:place]:
+            if same_video(other.video, label_set.video):
+                raise InvalidArgument(
+                    "OUTPUT_INVALID",
+                    f"{other.key.name} and {label_set.key.name} label the same video; export "
+                    "them to files of their own.",
+                    label_set=label_set.key.name,
+                )
+        if _shape(label_set.skeleton) != _shape(first.skeleton):
+            raise FailedPrecondition(
+                "SKELETONS_DIFFER",
+                f"{label_set.key.name} has another skeleton than {first.key.name}; export them "
+                "to files of their own.",
+                label_set=label_set.key.name,
+            )
+
+
+def _shape(skeleton: Skeleton) -> object:
+    """Returns what must be equal for one file; the name need not be."""
+    symmetries = {frozenset(pair) for pair in skeleton.symmetries}
+    return skeleton.nodes, set(skeleton.edges), symmetries

@@ -1,0 +1,189 @@
+"""The child process that reads and writes SLEAP files, and how the service talks to it.
+
+A process of its own, because HDF5 crashes on some damaged files, sleap-io holds the interpreter
+for long, and what an export was given in memory comes back at its end. It reads one JSON line
+from standard input, answers with one on standard output, and ends when its input is closed.
+
+    python -m shoal_labels.slp_child export|import
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from shoal_common.status import from_os_error
+from shoal_core import errors
+from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment
+
+Task = Literal["export", "import"]
+
+
+class ChildDied(Exception):
+    """The child ended without an answer; `returncode` is negative if a signal killed it."""
+
+    def __init__(self, returncode: int) -> None:
+        super().__init__(f"the child process ended with status {returncode}")
+        self.returncode = returncode
+
+
+async def run(task: Task, request: Mapping[str, Any]) -> Any:
+    """Runs a task in a child process and returns its answer; cancelling kills the child.
+
+    Raises:
+        ShoalError: What the task raised.
+        ChildDied: When there is no answer.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        __name__,
+        task,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=256 * 1024 * 1024,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        line = await process.stdout.readline()
+    except (BrokenPipeError, ConnectionResetError):
+        line = b""
+    finally:
+        # The answer is complete, or nobody waits for it.
+        if process.returncode is None:
+            process.kill()
+        returncode = await process.wait()
+    if not line.endswith(b"\n"):
+        raise ChildDied(returncode)
+    answer = json.loads(line)
+    if "error" in answer:
+        error = answer["error"]
+        error_type = getattr(errors, error["type"])
+        raise error_type(error["reason"], error["message"], **error["metadata"])
+    return answer["result"]
+
+
+def label_set_to_json(label_set: LabelSet) -> dict[str, Any]:
+    """Returns a label set for the pipe."""
+    return {
+        "key": asdict(label_set.key),
+        "texts": label_set.to_json(),
+        "create_time_us": label_set.create_time_us,
+    }
+
+
+def label_set_from_json(value: Mapping[str, Any]) -> LabelSet:
+    """Returns the label set that came over the pipe."""
+    key = LabelSetKey(**value["key"])
+    return LabelSet.from_json(key, value["texts"], create_time_us=value["create_time_us"])
+
+
+def segment_from_json(value: Mapping[str, Any]) -> Segment:
+    """Returns the segment that came over the pipe as `asdict(segment)`."""
+    return Segment(**{**value, "key": LabelSetKey(**value["key"])})
+
+
+def _export(request: Mapping[str, Any]) -> Any:
+    from shoal_labels.slp_export import Source, export
+
+    sources = [
+        Source(
+            label_set_from_json(source["label_set"]),
+            [segment_from_json(segment) for segment in source["segments"]],
+        )
+        for source in request["sources"]
+    ]
+    folder, partial, output = (Path(request[key]) for key in ("folder", "partial", "output"))
+    return export(folder, sources, partial, output)
+
+
+def _import(request: Mapping[str, Any]) -> Any:
+    from shoal_labels.slp_import import import_labels
+
+    path, folder, target = (Path(request[key]) for key in ("path", "folder", "target"))
+    try:
+        imported = import_labels(path, request["project"], folder, target, request["video_folders"])
+    except errors.InvalidArgument as error:
+        raise unreadable(path, error.message.rstrip(".")) from error
+    except OSError as error:
+        if from_os_error(error) is not None:
+            raise
+        raise unreadable(path, "it is no SLEAP file, or a truncated one") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A damaged file can break its reader anywhere; the log says where.
+        traceback.print_exc()
+        raise unreadable(path, f"reading it fails with {type(error).__name__}") from error
+    return [
+        {
+            "label_set": label_set_to_json(label_set),
+            "segments": [asdict(segment) for segment in segments],
+        }
+        for label_set, segments in imported
+    ]
+
+
+def unreadable(path: Path, complaint: str) -> errors.InvalidArgument:
+    """Returns the error of a file that cannot be imported."""
+    return errors.InvalidArgument(
+        "LABELS_UNREADABLE",
+        f"{path} cannot be imported: {complaint}; save it again with SLEAP.",
+        path=path,
+    )
+
+
+def _answer(task: Callable[[Mapping[str, Any]], Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": task(request)}
+    except errors.ShoalError as error:
+        failure = error
+    except OSError as error:
+        typed = from_os_error(error)
+        if typed is None:
+            raise
+        failure = typed
+    return {
+        "error": {
+            "type": type(failure).__name__,
+            "reason": failure.reason,
+            "message": failure.message,
+            "metadata": failure.metadata,
+        }
+    }
+
+
+def _end_with_input(partial: str | None) -> None:
+    sys.stdin.buffer.read()
+    if partial is not None:
+        Path(partial).unlink(missing_ok=True)
+    os._exit(1)
+
+
+def main() -> None:
+    """Runs one task."""
+    # Whatever a library prints must not mix with the answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    request = json.loads(sys.stdin.buffer.readline())
+    lifeline = threading.Thread(
+        target=_end_with_input, args=[request.get("partial")], name="lifeline", daemon=True
+    )
+    lifeline.start()
+    answer = _answer({"export": _export, "import": _import}[sys.argv[1]], request)
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+    # Without clean-up: HDF5 2.0 crashes there if the disk was full.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The video entries of SLEAP files ↔ the videos of label sets.
+
+Paths inside a SLEAP file are those of its maker, so a video that is not there is looked for by
+its file name: beside the labels file, then in the configured folders.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from shoal_labels.label_sets import Video
+
+_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+
+
+def describe(video: Any, labels_path: Path, video_folders: Sequence[str]) -> Video:
+    """Returns what a SLEAP file knows of a video.
+
+    Args:
+        video: A `sleap_io.Video` that has not been opened. For embedded images it is the video
+            that they were taken from, where the file names one.
+        labels_path: The SLEAP file.
+        video_folders: Where to look for a video that is not beside the labels either.
+    """
+    while video.source_video is not None:
+        video = video.source_video
+    backend = dict(video.backend_metadata)
+    if isinstance(video.filename, list):
+        images = _find_images(video.filename, labels_path, video_folders)
+        backend |= {"filename": images[0], "filenames": images}
+        uri = str(PurePosixPath(images[0]).parent)
+    else:
+        uri = _find(video.filename, labels_path, video_folders)
+        backend["filename"] = uri
+    shape = backend.get("shape") or (0, 0, 0, 0)
+    is_gray = backend.get("grayscale")
+    return Video(
+        uri=uri,
+        frame_count=int(shape[0]),
+        height_px=int(shape[1]),
+        width_px=int(shape[2]),
+        channel_count=int(shape[3]) if is_gray is None else (1 if is_gray else 3),
+        frame_rate_hz=float(backend.get("fps") or 0),
+        sleap_backend=backend,
+    )
+
+
+def entry(video: Video) -> tuple[str | list[str], dict[str, Any]]:
+    """Returns file name (or names) and backend metadata of a `sleap_io.Video`."""
+    if video.sleap_backend is not None:
+        backend = dict(video.sleap_backend)
+        return backend.get("filenames") or video.uri, backend
+    path = local_path(video.uri)
+    backend = {
+        "type": "MediaVideo",
+        "filename": path,
+        "grayscale": {1: True, 3: False}.get(video.channel_count),
+        "bgr": True,
+        "dataset": "",
+        "input_format": "",
+        "fps": video.frame_rate_hz or None,
+    }
+    if video.frame_count and video.height_px and video.width_px and video.channel_count:
+        backend["shape"] = [
+            video.frame_count,
+            video.height_px,
+            video.width_px,
+            video.channel_count,
+        ]
+    images = _images_of(Path(path))
+    if images:
+        backend |= {"type": "ImageVideo", "filename": images[0], "filenames": images}
+    return images or path, backend
+
+
+def local_path(uri: str) -> str:
+    """Returns the path behind a path or a file:// URI; SLEAP knows paths only."""
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme == "file" else uri
+
+
+def _find(stored: str, labels_path: Path, video_folders: Sequence[str]) -> str:
+    """Returns where a video is now, or the stored path if it is nowhere."""
+    stored = stored.replace("\\", "/")
+    # A relative path counts from the labels file, never from where this process runs.
+    candidates = [labels_path.parent / stored]
+    candidates += [
+        Path(folder) / PurePosixPath(stored).name
+        for folder in (str(labels_path.parent), *video_folders)
+    ]
+    found = next((candidate for candidate in candidates if candidate.exists()), None)
+    return stored if found is None else str(found.resolve())
+
+
+def _find_images(
+    stored: Sequence[str], labels_path: Path, video_folders: Sequence[str]
+) -> list[str]:
+    paths = [PurePosixPath(path.replace("\\", "/")) for path in stored]
+    folder = Path(_find(str(paths[0].parent), labels_path, video_folders))
+    moved = [folder / path.name for path in paths]
+    return [str(path) for path in (moved if moved[0].is_file() else paths)]
+
+
+def _images_of(folder: Path) -> list[str]:
+    """Returns the images of a folder in the order of Shoal's frame indices; none of a file."""
+    if not folder.is_dir():
+        return []
+    images = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
+    return [str(path) for path in sorted(images, key=_natural_key)]
+
+
+def _natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Orders digits by value: img2 before img10."""
+    parts = re.split(r"(\d+)", path.name)
+    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+    return [*key, (1, 0, path.name)]
+
+
+def same_video(first: Video, second: Video) -> bool:
+    """Returns whether two videos are one, by content where that is known."""
+    if first.content_hash and second.content_hash:
+        return first.content_hash == second.content_hash
+    return local_path(first.uri) == local_path(second.uri)
