@@ -38,6 +38,7 @@ class ContainerReader(VideoReader):
         self._source = PacketSource(path, thread_count=thread_count)
         try:
             self._decoder, missing = _decoder_of_readable_part(path, self._source)
+            self._tells_times = _tells_times(self._source)
             self._pixels = PixelConverter(_sample(path, self._decoder))
             super().__init__(self._describe(path, missing), channels)
         except ShoalError:
@@ -64,6 +65,13 @@ class ContainerReader(VideoReader):
 
     def _decode_into(self, frame_index: int, out_HWC: NDArray[np.uint8]) -> None:
         self._pixels.convert_into(self._decoder.frame(frame_index), out_HWC)
+
+    def _time_ms(self, frame_index: int) -> float:
+        if not self._tells_times:
+            return super()._time_ms(frame_index)
+        packets_F = self._decoder.index.packets_F
+        first, ticks = self._source.table.pts_P[packets_F[[0, frame_index]]]
+        return 1000 * float(ticks - first) * float(self._source.stream.time_base)
 
     def _release(self) -> None:
         self._decoder.release()
@@ -95,8 +103,7 @@ def _decoder_of_readable_part(path: Path, source: PacketSource) -> tuple[FrameDe
 
 def _index(path: Path, source: PacketSource) -> PacketIndex:
     table = source.table
-    formats = set(source.container.format.name.split(","))
-    if table.has_unique_pts and formats & _TIMED_FORMATS:
+    if _tells_times(source):
         return PacketIndex.from_order(table, presentation_order(table))
     if not source.stream.codec_context.has_b_frames:
         return PacketIndex.from_order(table, np.arange(table.packet_count))
@@ -108,6 +115,12 @@ def _index(path: Path, source: PacketSource) -> PacketIndex:
             path, "shows several frames of one packet; convert it with ffmpeg to H.264 in mp4"
         )
     return PacketIndex.from_order(table, np.array(stamps, np.int64))
+
+
+def _tells_times(source: PacketSource) -> bool:
+    """Whether the container holds a true presentation time for every packet."""
+    formats = set(source.container.format.name.split(","))
+    return source.table.has_unique_pts and bool(formats & _TIMED_FORMATS)
 
 
 def _sample(path: Path, decoder: FrameDecoder) -> list[Any]:

@@ -135,6 +135,16 @@ class VideoReader(ABC):
             self.read_into(frame_index, buffer_HWC)
             yield frame_index, buffer_HWC
 
+    def time_ms(self, frame_index: int) -> float:
+        """Returns when a frame is shown, in milliseconds from the first; 0 without a clock.
+
+        Raises:
+            OutOfRange: FRAME_OUT_OF_RANGE.
+            FailedPrecondition: VIDEO_CLOSED.
+        """
+        self._check(frame_index)
+        return self._time_ms(frame_index)
+
     def close(self) -> None:
         """Frees the decoder and the file; further reads fail with VIDEO_CLOSED."""
         if not self._is_closed:
@@ -168,6 +178,10 @@ class VideoReader(ABC):
                 frame_count=self._info.frame_count,
                 path=self._info.path,
             )
+
+    def _time_ms(self, frame_index: int) -> float:
+        """Returns the time by the nominal frame rate, for a video that keeps no other."""
+        return 1000 * frame_index / self._info.fps if self._info.fps else 0.0
 
     @abstractmethod
     def _decode_into(self, frame_index: int, out_HWC: NDArray[np.uint8]) -> None:
