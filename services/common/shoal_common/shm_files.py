@@ -88,6 +88,14 @@ def create_region() -> tuple[str, int]:
         os.close(descriptor)  # a sweep took it between its creation and the lock
 
 
+def owner_is_dead(descriptor: int) -> bool:
+    """Whether nobody holds a region that `create_region` has made."""
+    if not _lock(descriptor):
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
 def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

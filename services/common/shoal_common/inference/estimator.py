@@ -1,0 +1,182 @@
+"""Frames in, poses out, over any engine: the one way that live and batch work share.
+
+Axis legend: B frames of a request, H height, W width, C channels, I instances, N nodes,
+P peaks a node, E edges, K classes.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_common.inference.client import SharedFrames
+from shoal_common.inference.contract import PoseContract
+from shoal_common.inference.deployment import Deployment
+from shoal_common.inference.settings import InferenceSettings
+from shoal_core.class_grouping import assign_classes, group_class_parts
+from shoal_core.grouping import group_parts
+from shoal_core.pose import FramePoses
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The poses of some frames and what they cost."""
+
+    poses: list[FramePoses]
+    inference_ms: float
+    """From the request to the engine until its answer, for all frames together."""
+    grouping_ms: float
+    """From the engine's answer to instances, for all frames together."""
+    overflow_frame_count: int
+    """Frames in which the model found more than it can return."""
+
+
+class PoseEstimator:
+    """Estimates poses with one deployment and one set of settings."""
+
+    def __init__(self, *, deployment: Deployment, settings: InferenceSettings) -> None:
+        self._deployment = deployment
+        self._settings = settings
+
+    @property
+    def batch_size(self) -> int:
+        """Frames that a batch job should send at a time."""
+        return self._settings.batch_size
+
+    async def estimate(
+        self,
+        frames: NDArray[np.uint8] | SharedFrames,
+        frame_indices: Sequence[int],
+        *,
+        centroids: Sequence[NDArray[np.float32]] | None = None,
+    ) -> Estimate:
+        """Returns the poses of frames [B, H, W, C], in their order.
+
+        Args:
+            frames: Pixels, inline or in a ring that the engine can read.
+            frame_indices: Index of each frame, for the result.
+            centroids: For each frame, where the animals are: [I, 2] in pixels. For
+                centred-instance models that run alone.
+
+        Raises:
+            ShoalError: What the engine said; see `InferenceClient.infer`.
+        """
+        begun = time.perf_counter()
+        inputs = self._inputs(frames, len(frame_indices), centroids)
+        contract, outputs = await self._deployment.infer(inputs)
+        answered = time.perf_counter()
+        frame_size_px = frames.shape[1], frames.shape[2]
+        poses = await asyncio.to_thread(
+            self._group, contract, outputs, frame_indices, frame_size_px
+        )
+        return Estimate(
+            poses=poses,
+            inference_ms=(answered - begun) * 1000,
+            grouping_ms=(time.perf_counter() - answered) * 1000,
+            overflow_frame_count=int(np.count_nonzero(outputs["overflow"])),
+        )
+
+    def _inputs(
+        self,
+        frames: NDArray[np.uint8] | SharedFrames,
+        frame_count: int,
+        centroids: Sequence[NDArray[np.float32]] | None,
+    ) -> dict[str, NDArray[Any] | SharedFrames]:
+        inputs: dict[str, NDArray[Any] | SharedFrames] = {"images": frames}
+        if self._settings.peak_threshold is not None:
+            inputs["peak_threshold"] = np.full(
+                (frame_count, 1), self._settings.peak_threshold, np.float32
+            )
+        if self._settings.max_instances is not None:
+            inputs["max_instances"] = np.full(
+                (frame_count, 1), self._settings.max_instances, np.int32
+            )
+        if centroids is not None:
+            inputs["centroids"] = _padded(centroids)
+        return inputs
+
+    def _group(
+        self,
+        contract: PoseContract,
+        outputs: Outputs,
+        frame_indices: Sequence[int],
+        frame_size_px: tuple[int, int],
+    ) -> list[FramePoses]:
+        frames = (
+            {name: output[row] for name, output in outputs.items()}
+            for row in range(len(frame_indices))
+        )
+        match contract.family:
+            case "instances":
+                return [
+                    _instances(contract, frame, index)
+                    for frame, index in zip(frames, frame_indices, strict=True)
+                ]
+            case "parts":
+                return [
+                    self._parts(contract, frame, index, frame_size_px)
+                    for frame, index in zip(frames, frame_indices, strict=True)
+                ]
+            case _:
+                assert_never(contract.family)
+
+    def _parts(
+        self,
+        contract: PoseContract,
+        frame: Outputs,
+        frame_index: int,
+        frame_size_px: tuple[int, int],
+    ) -> FramePoses:
+        if contract.classes:
+            poses = group_class_parts(
+                frame["peaks"],
+                frame["peak_values"],
+                frame["class_probabilities"],
+                frame_index=frame_index,
+            )
+            return _best(poses, self._settings.max_instances)
+        return group_parts(
+            frame["peaks"],
+            frame["peak_values"],
+            frame["edge_scores"],
+            skeleton=contract.skeleton,
+            frame_size_px=frame_size_px,
+            grouping=replace(
+                self._settings.part_grouping, max_instances=self._settings.max_instances
+            ),
+            frame_index=frame_index,
+        )
+
+
+def _instances(contract: PoseContract, frame: Outputs, frame_index: int) -> FramePoses:
+    found = slice(0, int(frame["instance_counts"]))
+    poses = FramePoses.untracked(
+        frame_index,
+        frame["instance_peaks"][found],
+        frame["instance_peak_values"][found],
+        frame["instance_scores"][found],
+    )
+    if not contract.classes:
+        return poses
+    return assign_classes(poses, frame["class_probabilities"][found])
+
+
+def _best(poses: FramePoses, most: int | None) -> FramePoses:
+    if most is None or poses.instance_count <= most:
+        return poses
+    return poses.select(np.sort(np.argsort(-poses.instance_scores_I, kind="stable")[:most]))
+
+
+def _padded(centroids: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Returns [B, I, 2], frames with fewer animals filled up with NaN."""
+    most = max(1, *(len(rows) for rows in centroids))
+    padded = np.full((len(centroids), most, 2), np.nan, np.float32)
+    for row, of_frame in enumerate(centroids):
+        padded[row, : len(of_frame)] = of_frame
+    return padded

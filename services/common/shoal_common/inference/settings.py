@@ -1,0 +1,22 @@
+"""What, besides the model, shapes the poses of a frame."""
+
+from dataclasses import dataclass, field
+
+from shoal_core.grouping import PartGrouping
+
+DEFAULT_BATCH_SIZE = 16
+"""Frames a request of a batch job; live sessions send single frames."""
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """Peak finding and grouping; None takes the model's own value."""
+
+    peak_threshold: float | None = None
+    """A confidence-map peak must exceed this."""
+    max_instances: int | None = None
+    """Most instances kept in a frame, best first."""
+    part_grouping: PartGrouping = field(default_factory=PartGrouping)
+    """How the peaks of a bottom-up model become instances."""
+    batch_size: int = DEFAULT_BATCH_SIZE
+    """Frames sent to the engine in one request."""

@@ -1,0 +1,87 @@
+"""Live sessions: how many there are, and what each of them needs."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+
+from shoal.tracking.v1 import tracking_pb2 as pb
+from shoal_common import convert
+from shoal_common.convert_parameters import inference_settings, tracker_config
+from shoal_common.inference.deployment import Deployment
+from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.roots import AllowedRoots
+from shoal_core.errors import ResourceExhausted
+from shoal_core.tracking import Tracker
+from shoal_tracking.frames import FrameSource
+from shoal_tracking.inference import FrameInference
+from shoal_tracking.session import Session
+
+
+class Sessions:
+    """Opens sessions, at most so many at once."""
+
+    def __init__(
+        self,
+        *,
+        serving: grpc.aio.Channel,
+        roots: AllowedRoots,
+        clock: Callable[[], float],
+        max_session_count: int,
+        in_flight_frame_count: int,
+    ) -> None:
+        self._serving = serving
+        self._roots = roots
+        self._clock = clock
+        self._max_session_count = max_session_count
+        self._in_flight_frame_count = in_flight_frame_count
+        self._session_count = 0
+
+    @asynccontextmanager
+    async def open(self, config: pb.SessionConfig) -> AsyncIterator[Session]:
+        """Yields a session; what it holds is freed at the end.
+
+        Raises:
+            ResourceExhausted: SESSION_LIMIT.
+            InvalidArgument: SKELETON_INVALID or PARAMETER_INVALID.
+            NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+        """
+        if self._session_count >= self._max_session_count:
+            raise ResourceExhausted(
+                "SESSION_LIMIT",
+                f"{self._max_session_count} sessions are open; end one or raise max_session_count.",
+                max_session_count=self._max_session_count,
+            )
+        self._session_count += 1
+        try:
+            async with AsyncExitStack() as stack:
+                yield await self._make(config, stack)
+        finally:
+            self._session_count -= 1
+
+    async def _make(self, config: pb.SessionConfig, stack: AsyncExitStack) -> Session:
+        tracker = tracker_config(config.tracker)
+        inference = None
+        if config.model:
+            deployment = Deployment(self._serving, config.model)
+            stack.push_async_callback(deployment.aclose)
+            contract = (await deployment.current()).contract
+            skeleton, classes = contract.skeleton, contract.classes
+            frames = stack.enter_context(FrameSource(self._roots))
+            inference = FrameInference(
+                estimator=PoseEstimator(
+                    deployment=deployment, settings=inference_settings(config.inference)
+                ),
+                frames=frames,
+                clock=self._clock,
+            )
+        else:
+            skeleton, classes = convert.skeleton(config.skeleton), ()
+        return Session(
+            skeleton=skeleton,
+            track_names=classes,
+            inference=inference,
+            tracker=None if tracker is None else Tracker(tracker),
+            clock=self._clock,
+            in_flight_frame_count=self._in_flight_frame_count,
+        )

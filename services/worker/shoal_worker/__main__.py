@@ -1,0 +1,46 @@
+"""The worker's process: the only place that builds its parts."""
+
+from shoal.jobs.v1 import jobs_pb2_grpc
+from shoal.labels.v1 import labels_pb2_grpc
+from shoal_common.channel import open_channel
+from shoal_common.roots import AllowedRoots
+from shoal_common.server import ServerBuilder, run_service
+from shoal_worker.config import WorkerConfig
+from shoal_worker.label_sets import LabelSets
+from shoal_worker.models import Models
+from shoal_worker.queue import TaskQueue
+from shoal_worker.videos import Videos
+from shoal_worker.worker import Worker
+
+
+async def build(config: WorkerConfig) -> ServerBuilder:
+    """Returns the server of a worker that leases as long as it serves."""
+    orchestrator = open_channel(config.orchestrator_target)
+    labels = open_channel(config.labels_target)
+    serving = open_channel(config.serving_target)
+    videos = Videos(
+        roots=AllowedRoots(config.allowed_roots), thread_count=config.decode_thread_count
+    )
+    models = Models(serving)
+    worker = Worker(
+        queue=TaskQueue(
+            jobs_pb2_grpc.WorkQueueServiceAsyncStub(orchestrator), worker_id=config.worker_id
+        ),
+        label_sets=LabelSets(labels_pb2_grpc.LabelsServiceAsyncStub(labels)),
+        models=models,
+        videos=videos,
+        in_flight_request_count=config.in_flight_request_count,
+    )
+    builder = ServerBuilder(config).run_beside(worker.run)
+    for channel in (orchestrator, labels, serving):
+        builder.on_stop(channel.close)
+    return builder.on_stop(videos.aclose).on_stop(models.aclose)
+
+
+def main() -> None:
+    """Runs the worker."""
+    run_service("shoal-worker", WorkerConfig, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Configuration of a worker's process."""
+
+import os
+import socket
+from dataclasses import dataclass, field
+
+from shoal_common.config import ServerConfig
+
+
+def _default_worker_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class WorkerConfig(ServerConfig):
+    """A worker: `listen` answers health checks only."""
+
+    orchestrator_target: str = "127.0.0.1:7105"
+    """gRPC target of the orchestrator that hands out tasks."""
+    labels_target: str = "127.0.0.1:7104"
+    """gRPC target of the label store that results are committed to."""
+    serving_target: str = "127.0.0.1:7102"
+    """gRPC target of the serving control plane that says where models are."""
+    allowed_roots: tuple[str, ...] = ()
+    """Folders that videos may lie in."""
+    worker_id: str = field(default_factory=_default_worker_id)
+    """Name among workers, for logs and people."""
+    decode_thread_count: int = 1
+    """Threads of a video's decoder; inference wants the rest."""
+    in_flight_request_count: int = 3
+    """Requests that the engine has at the same time: some run, one waits."""

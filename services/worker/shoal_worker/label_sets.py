@@ -1,0 +1,84 @@
+"""The worker's side of the label store."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from shoal.common.v1 import video_pb2
+from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
+from shoal_common import convert
+from shoal_common.status import typed_errors
+from shoal_core.pose import FramePoses
+
+_CALL_SECONDS = 30.0
+_STREAM_SECONDS = 600.0
+_FRAMES_PER_MESSAGE = 1000
+
+
+@dataclass(frozen=True)
+class SegmentKey:
+    """Where a run of frames goes, and under whose authority."""
+
+    label_set: str
+    index: int
+    start: int
+    stop: int
+    fencing_token: int
+
+
+class LabelSets:
+    """Creates, reads and writes label sets."""
+
+    def __init__(self, stub: labels_pb2_grpc.LabelsServiceAsyncStub) -> None:
+        self._stub = stub
+
+    async def create(self, label_set: labels_pb2.LabelSet) -> None:
+        """Creates a label set, or finds the equal one that is there."""
+        with typed_errors("labels"):
+            await self._stub.CreateLabelSet(
+                labels_pb2.CreateLabelSetRequest(label_set=label_set),
+                timeout=_CALL_SECONDS,
+                wait_for_ready=True,
+            )
+
+    async def get(self, name: str) -> labels_pb2.LabelSet:
+        """Returns a label set."""
+        with typed_errors("labels"):
+            response = await self._stub.GetLabelSet(
+                labels_pb2.GetLabelSetRequest(name=name), timeout=_CALL_SECONDS
+            )
+        return response.label_set
+
+    async def commit(
+        self, key: SegmentKey, frames: Sequence[FramePoses], *, node_count: int
+    ) -> None:
+        """Makes a segment durable; returns when it is visible."""
+        with typed_errors("labels"):
+            await self._stub.CommitSegment(
+                _segment_messages(key, frames, node_count), timeout=_STREAM_SECONDS
+            )
+
+    async def frames(self, label_set: str, start: int, stop: int) -> AsyncIterator[FramePoses]:
+        """Yields the frames of a label set in order; `stop` 0 means the end."""
+        request = labels_pb2.StreamPosesRequest(
+            label_set=label_set, range=video_pb2.FrameRange(start=start, stop=stop)
+        )
+        with typed_errors("labels"):
+            async for response in self._stub.StreamPoses(request, timeout=_STREAM_SECONDS):
+                for frame in convert.frame_poses(response.poses):
+                    yield frame
+
+
+def _segment_messages(
+    key: SegmentKey, frames: Sequence[FramePoses], node_count: int
+) -> Iterable[labels_pb2.CommitSegmentRequest]:
+    yield labels_pb2.CommitSegmentRequest(
+        header=labels_pb2.SegmentHeader(
+            label_set=key.label_set,
+            segment_index=key.index,
+            range=video_pb2.FrameRange(start=key.start, stop=key.stop),
+            fencing_token=key.fencing_token,
+        )
+    )
+    for first in range(0, len(frames), _FRAMES_PER_MESSAGE):
+        batch = frames[first : first + _FRAMES_PER_MESSAGE]
+        yield labels_pb2.CommitSegmentRequest(poses=convert.pose_batch(batch, node_count))

@@ -1,0 +1,102 @@
+"""Decoding, inference and grouping of a run of frames, overlapped with bounded queues.
+
+frames → ring (one decoding thread) → engine (several requests in flight) → grouping → poses
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_common.inference.client import SharedFrames
+from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.shm import FrameRing, Slots
+from shoal_core.pose import FramePoses
+from shoal_media.readers import VideoReader
+from shoal_worker.videos import Videos
+
+Centroids = Mapping[int, NDArray[np.float32]]
+"""Frame index → centroids [I, 2] in pixels."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    number: int
+    frame_indices: Sequence[int]
+    slots: Slots
+
+
+class Pipeline:
+    """Turns frames of one video into poses, in order."""
+
+    def __init__(
+        self,
+        *,
+        videos: Videos,
+        reader: VideoReader,
+        estimator: PoseEstimator,
+        ring: FrameRing,
+        request_count: int,
+    ) -> None:
+        self._videos = videos
+        self._reader = reader
+        self._estimator = estimator
+        self._ring = ring
+        self._request_count = request_count
+
+    async def run(
+        self,
+        frame_indices: Sequence[int],
+        *,
+        centroids: Centroids | None,
+        advance: Callable[[int, int], None],
+    ) -> list[FramePoses]:
+        """Returns the poses of `frame_indices`, in their order.
+
+        Args:
+            frame_indices: Increasing frame indices.
+            centroids: Where the animals are, for centred-instance models that run alone.
+            advance: Told (frames, instances) after every batch.
+        """
+        batch_size = self._estimator.batch_size
+        starts = range(0, len(frame_indices), batch_size)
+        batches: asyncio.Queue[_Batch | None] = asyncio.Queue(maxsize=1)
+        poses: dict[int, list[FramePoses]] = {}
+
+        async def decode() -> None:
+            for number, start in enumerate(starts):
+                indices = frame_indices[start : start + batch_size]
+                slots = await self._ring.acquire_async(len(indices))
+                await self._videos.read_into(self._reader, indices, self._pixels(slots))
+                await batches.put(_Batch(number, indices, slots))
+            for _ in range(self._request_count):
+                await batches.put(None)
+
+        async def infer() -> None:
+            while (batch := await batches.get()) is not None:
+                try:
+                    estimate = await self._estimator.estimate(
+                        self._shared(batch.slots),
+                        batch.frame_indices,
+                        centroids=None
+                        if centroids is None
+                        else [centroids[index] for index in batch.frame_indices],
+                    )
+                finally:
+                    self._ring.release(batch.slots)
+                poses[batch.number] = estimate.poses
+                advance(len(estimate.poses), sum(frame.instance_count for frame in estimate.poses))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(decode())
+            for _ in range(self._request_count):
+                tasks.create_task(infer())
+        return [frame for number in range(len(starts)) for frame in poses[number]]
+
+    def _shared(self, slots: Slots) -> SharedFrames:
+        return SharedFrames(self._ring, slots, (slots.count, *self._reader.frame_shape_HWC))
+
+    def _pixels(self, slots: Slots) -> NDArray[np.uint8]:
+        return self._ring.view(slots, self._reader.frame_shape_HWC)

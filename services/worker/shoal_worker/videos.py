@@ -1,0 +1,81 @@
+"""Videos that the worker has open, each decoded on the one decoding thread."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.common.v1 import video_pb2
+from shoal_common.roots import AllowedRoots
+from shoal_core.errors import FailedPrecondition
+from shoal_media.readers import VideoReader, open_video
+
+
+class Videos:
+    """Keeps the video of the last task open, since the next task is most likely its successor."""
+
+    def __init__(self, *, roots: AllowedRoots, thread_count: int) -> None:
+        self._roots = roots
+        self._thread_count = thread_count
+        # A reader belongs to one thread, and two decoders would only fight over the caches.
+        self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._reader: VideoReader | None = None
+
+    async def open(self, video: video_pb2.Video) -> VideoReader:
+        """Returns the reader of a job's video.
+
+        Raises:
+            FailedPrecondition: VIDEO_CHANGED when the file is not the one that the job was
+                created for.
+        """
+        return await self._on_decoder(self._open, video)
+
+    async def read_into(
+        self, reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
+    ) -> None:
+        """Decodes frames straight into `frames_BHWC`, for example slots of the ring."""
+        await self._on_decoder(_read_into, reader, frame_indices, frames_BHWC)
+
+    async def aclose(self) -> None:
+        """Closes the open video and ends the decoding thread."""
+        await self._on_decoder(self._close)
+        self._decoder.shutdown()
+
+    async def _on_decoder(self, function: Any, *arguments: object) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoder, function, *arguments)
+
+    def _open(self, video: video_pb2.Video) -> VideoReader:
+        path = self._roots.resolve(video.uri)
+        last = self._reader
+        if last is not None and (last.info.path, last.info.content_hash) == (
+            path,
+            video.content_hash,
+        ):
+            return last
+        self._close()
+        reader = open_video(path, thread_count=self._thread_count)
+        if reader.info.content_hash != video.content_hash:
+            reader.close()
+            raise FailedPrecondition(
+                "VIDEO_CHANGED",
+                f"{path} has changed since the job was created; track it anew.",
+                path=path,
+            )
+        self._reader = reader
+        return reader
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def _read_into(
+    reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
+) -> None:
+    for frame_index, frame_HWC in zip(frame_indices, frames_BHWC, strict=True):
+        reader.read_into(frame_index, frame_HWC)

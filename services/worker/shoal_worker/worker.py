@@ -1,0 +1,91 @@
+"""Leases tasks and does them: the worker's loop."""
+
+import json
+import logging
+from importlib.metadata import version
+
+from google.protobuf import json_format
+
+from shoal.jobs.v1 import jobs_pb2
+from shoal.labels.v1 import labels_pb2
+from shoal_common import convert
+from shoal_common.inference.contract import PoseContract
+from shoal_core.errors import Internal
+from shoal_worker.inferring import SegmentWork
+from shoal_worker.label_sets import LabelSets
+from shoal_worker.linking import link
+from shoal_worker.models import Models
+from shoal_worker.queue import Lease, TaskQueue
+from shoal_worker.videos import Videos
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Does one task after another until it is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        queue: TaskQueue,
+        label_sets: LabelSets,
+        models: Models,
+        videos: Videos,
+        in_flight_request_count: int,
+    ) -> None:
+        self._queue = queue
+        self._label_sets = label_sets
+        self._models = models
+        self._segments = SegmentWork(
+            label_sets=label_sets, videos=videos, request_count=in_flight_request_count
+        )
+
+    async def run(self) -> None:
+        """Leases and works; never returns."""
+        while True:
+            lease = await self._queue.lease()
+            logger.info("%s: begun", lease.task.name)
+            await lease.run(self._work(lease))
+
+    async def _work(self, lease: Lease) -> None:
+        task = lease.task
+        deployment = self._models.deployment(task.spec.model_version)
+        contract = (await deployment.current()).contract
+        match task.WhichOneof("work"):
+            case "infer_segment":
+                await self._label_sets.create(
+                    _label_set(task.infer_segment.label_set, task.spec, contract)
+                )
+                await self._segments.run(lease, deployment)
+            case "link":
+                await self._label_sets.create(
+                    _label_set(task.link.result_label_set, task.spec, contract)
+                )
+                await link(lease, self._label_sets)
+            case unknown:
+                raise Internal(
+                    "TASK_UNKNOWN", f"This worker does not know how to do {unknown!r}; update it."
+                )
+
+
+def _label_set(
+    name: str, spec: jobs_pb2.TrackJobSpec, contract: PoseContract
+) -> labels_pb2.LabelSet:
+    provenance = {
+        "program": "Shoal",
+        "version": version("shoal-worker"),
+        "model": spec.model_version,
+        "model_kind": contract.kind,
+        "model_source": contract.source,
+        "model_source_hash": contract.source_hash,
+        "frames": json_format.MessageToDict(spec.range),
+        "inference": json_format.MessageToDict(spec.inference, preserving_proto_field_name=True),
+        "tracker": json_format.MessageToDict(spec.tracker, preserving_proto_field_name=True),
+    }
+    return labels_pb2.LabelSet(
+        name=name,
+        video=spec.video,
+        skeleton=convert.skeleton_message(contract.skeleton),
+        track_names=contract.classes,
+        provenance_json=json.dumps(provenance, sort_keys=True),
+    )
