@@ -15,7 +15,7 @@ class TrackingService(pb_grpc.TrackingServiceServicer):
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def TrackFrames(  # type: ignore[override]  # the stub's union of sync and aio contexts
+    async def TrackFrames(
         self, request_iterator: AsyncIterator[pb.TrackFramesRequest], context: Context
     ) -> AsyncIterator[pb.TrackFramesResponse]:
         """Tracks one stream of frames; its state lives as long as the stream."""

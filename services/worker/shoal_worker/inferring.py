@@ -1,21 +1,26 @@
 """The task that decodes, infers and groups a segment and commits its poses."""
 
-from collections.abc import Sequence
-from contextlib import closing
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 
 from shoal.jobs.v1 import jobs_pb2
 from shoal_common.convert_parameters import inference_settings
+from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_common.shm import FrameRing
 from shoal_core.coordinates import instance_centroids
+from shoal_core.errors import Unavailable
 from shoal_worker.label_sets import LabelSets, SegmentKey
 from shoal_worker.pipeline import Centroids, Pipeline
 from shoal_worker.queue import Lease
 from shoal_worker.videos import Videos
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentWork:
@@ -30,14 +35,16 @@ class SegmentWork:
         """Commits the poses of the task's frames."""
         task = lease.task
         segment = task.infer_segment
-        contract = (await deployment.current()).contract
+        deployed = await deployment.current()
+        contract = deployed.contract
         reader = await self._videos.open(task.spec.video)
         centroids = await self._centroids(task, contract)
         settings = inference_settings(task.spec.inference)
         height_px, width_px, channels = reader.frame_shape_HWC
         # Every request holds a batch, one more is being decoded and one waits.
         slot_count = (self._request_count + 2) * settings.batch_size
-        with closing(FrameRing.create(slot_count, height_px * width_px * channels)) as ring:
+        slot_bytes = height_px * width_px * channels
+        async with _ring(deployed.client, slot_count, slot_bytes) as ring:
             estimator = PoseEstimator(deployment=deployment, settings=settings)
             pipeline = Pipeline(
                 videos=self._videos,
@@ -81,3 +88,20 @@ def _frame_indices(
     if centroids is None:
         return range(segment.range.start, segment.range.stop)
     return sorted(centroids)
+
+
+@asynccontextmanager
+async def _ring(
+    client: InferenceClient, slot_count: int, slot_bytes: int
+) -> AsyncIterator[FrameRing]:
+    """Yields a ring that neither this machine nor the engine remembers afterwards."""
+    ring = FrameRing.create(slot_count, slot_bytes)
+    try:
+        yield ring
+    finally:
+        ring.close()
+        try:
+            await client.forget(ring)
+        except Unavailable as error:
+            # An engine that is gone has forgotten already.
+            logger.warning("the engine keeps no ring: %s", error.message)

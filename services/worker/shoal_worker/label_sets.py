@@ -1,6 +1,6 @@
 """The worker's side of the label store."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 from shoal.common.v1 import video_pb2
@@ -70,7 +70,7 @@ class LabelSets:
 
 def _segment_messages(
     key: SegmentKey, frames: Sequence[FramePoses], node_count: int
-) -> Iterable[labels_pb2.CommitSegmentRequest]:
+) -> Iterator[labels_pb2.CommitSegmentRequest]:
     yield labels_pb2.CommitSegmentRequest(
         header=labels_pb2.SegmentHeader(
             label_set=key.label_set,

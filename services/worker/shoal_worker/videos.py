@@ -1,9 +1,9 @@
 """Videos that the worker has open, each decoded on the one decoding thread."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from shoal.common.v1 import video_pb2
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import FailedPrecondition
 from shoal_media.readers import VideoReader, open_video
+
+Result = TypeVar("Result")
 
 
 class Videos:
@@ -44,7 +46,7 @@ class Videos:
         await self._on_decoder(self._close)
         self._decoder.shutdown()
 
-    async def _on_decoder(self, function: Any, *arguments: object) -> Any:
+    async def _on_decoder(self, function: Callable[..., Result], *arguments: object) -> Result:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoder, function, *arguments)
 
