@@ -59,7 +59,8 @@ def all_slots(centers_px_BI2: Value, valid_BI: Value) -> CropList:
 def _crop_list(centers_px_BI2: Value, slots_M: Value) -> CropList:
     graph = centers_px_BI2.graph
     centers = centers_px_BI2.reshape(-1, 2).gather(slots_M, axis=0)
-    frames = graph.op("Div", slots_M, centers_px_BI2.length(1)).cast(INT32)
+    slots_per_frame = centers_px_BI2.length(1).maximum(1)
+    frames = graph.op("Div", slots_M, slots_per_frame).cast(INT32)
     return CropList(centers, frames, slots_M)
 
 
@@ -80,7 +81,8 @@ def arrange(points_px_XN2: Value, values_XN: Value, found_XN: Value, scores_BI: 
     """
     graph = scores_BI.graph
     node_count = points_px_XN2.length(1)
-    shape = (scores_BI.length(0), scores_BI.length(1), node_count)
+    # The axis of slots is the free one: a length of 0 would keep the axis that was there.
+    shape = (scores_BI.length(0), -1, node_count)
     found_BIN = found_XN.reshape(*shape) & (scores_BI > 0.0).unsqueeze(2)
     keep_BI = found_BIN.cast(FLOAT).reduce("ReduceMax", 2)
     slot_count = scores_BI.length(1)

@@ -1,0 +1,32 @@
+"""The real SLEAP models, imported on first use."""
+
+from pathlib import Path
+
+from shoal_serving.importing import import_model
+from tests.unit.serving.graphs.running import ServedModel
+
+FOLDERS = {
+    "single_instance": ["minimal_robot.UNet.single_instance"],
+    "centroid": ["minimal_instance.UNet.centroid"],
+    "centered_instance": ["minimal_instance.UNet.centered_instance"],
+    "topdown": ["minimal_instance.UNet.centered_instance", "minimal_instance.UNet.centroid"],
+    "bottomup": ["minimal_instance.UNet.bottomup"],
+    "multiclass_bottomup": ["min_tracks_2node.UNet.bottomup_multiclass"],
+}
+"""Kind → model folders."""
+
+
+class ServedModels:
+    def __init__(self, models: Path, workspace: Path) -> None:
+        self._models = models
+        self._workspace = workspace
+        self._made: dict[str, ServedModel] = {}
+
+    def sources(self, kind: str) -> list[Path]:
+        return [self._models / name for name in FOLDERS[kind]]
+
+    def __getitem__(self, kind: str) -> ServedModel:
+        if kind not in self._made:
+            import_model(self.sources(kind), self._workspace / kind)
+            self._made[kind] = ServedModel(self._workspace / kind)
+        return self._made[kind]
