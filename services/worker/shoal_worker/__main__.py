@@ -24,9 +24,9 @@ async def build(config: WorkerConfig) -> ServerBuilder:
     models = Models(serving)
     worker = Worker(
         queue=TaskQueue(
-            jobs_pb2_grpc.WorkQueueServiceAsyncStub(orchestrator), worker_id=config.worker_id
+            jobs_pb2_grpc.WorkQueueServiceStub(orchestrator), worker_id=config.worker_id
         ),
-        label_sets=LabelSets(labels_pb2_grpc.LabelsServiceAsyncStub(labels)),
+        label_sets=LabelSets(labels_pb2_grpc.LabelsServiceStub(labels)),
         models=models,
         videos=videos,
         in_flight_request_count=config.in_flight_request_count,

@@ -28,7 +28,7 @@ class SegmentKey:
 class LabelSets:
     """Creates, reads and writes label sets."""
 
-    def __init__(self, stub: labels_pb2_grpc.LabelsServiceAsyncStub) -> None:
+    def __init__(self, stub: "labels_pb2_grpc.LabelsServiceAsyncStub") -> None:
         self._stub = stub
 
     async def create(self, label_set: labels_pb2.LabelSet) -> None:

@@ -20,7 +20,9 @@ _RENEW_EVERY_SECONDS = 0.5
 class Lease:
     """One leased task: progress goes in, heartbeats go out."""
 
-    def __init__(self, task: jobs_pb2.Task, stub: jobs_pb2_grpc.WorkQueueServiceAsyncStub) -> None:
+    def __init__(
+        self, task: jobs_pb2.Task, stub: "jobs_pb2_grpc.WorkQueueServiceAsyncStub"
+    ) -> None:
         self.task = task
         self.done_frame_count = 0
         self.instance_count = 0
@@ -102,7 +104,7 @@ class Lease:
 class TaskQueue:
     """Leases tasks from the orchestrator, patiently."""
 
-    def __init__(self, stub: jobs_pb2_grpc.WorkQueueServiceAsyncStub, *, worker_id: str) -> None:
+    def __init__(self, stub: "jobs_pb2_grpc.WorkQueueServiceAsyncStub", *, worker_id: str) -> None:
         self._stub = stub
         self._worker_id = worker_id
 
