@@ -13,7 +13,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
-    """Loads every version of a model that its repository holds, and remembers the calls.
+    """Loads versions that its repository holds, and remembers the calls.
 
     Faults are attributes: `refusal` is the answer to every load; loads wait for `gate`.
     """
@@ -49,15 +49,16 @@ class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
         return pb.ModelReadyResponse(ready=(request.name, request.version) in self._loaded)
 
     async def RepositoryModelLoad(self, request: Any, context: Context) -> Any:
-        """Loads what the repository holds now."""
+        """Loads the version of parameter `version`."""
         self.load_counts[request.model_name] += 1
         self.load_started.set()
         await self.gate.wait()
         if self.refusal:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
-        for folder in (self._repository / request.model_name).iterdir():
-            if folder.is_dir():
-                self._loaded.add((request.model_name, folder.name))
+        version = request.parameters["version"].string_param
+        if not (self._repository / request.model_name / version).is_dir():
+            await context.abort(grpc.StatusCode.NOT_FOUND, "not in the repository")
+        self._loaded.add((request.model_name, version))
         return pb.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Any, context: Context) -> Any:

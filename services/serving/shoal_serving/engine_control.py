@@ -60,6 +60,7 @@ class EngineControl:
             FailedPrecondition: MODEL_LOAD_FAILED when it refuses the model.
         """
         request = pb.RepositoryModelLoadRequest(model_name=version.model)
+        request.parameters["version"].string_param = str(version.number)
         try:
             await self._stub.RepositoryModelLoad(request, timeout=LOAD_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
