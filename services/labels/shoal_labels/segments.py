@@ -42,29 +42,21 @@ class SegmentWriter:
     """
 
     def __init__(self, path: Path, node_count: int) -> None:
-        """Starts the file.
+        """Prepares the file; nothing is on the disk before the first frames or the end.
 
         Args:
             path: Where it will lie; nothing may be there.
             node_count: N.
-
-        Raises:
-            OSError: When the disk fails.
         """
-        import h5py
-
-        make_folder(path.parent)
         self._path = path
         self._partial = partial_path(path, "segment")
+        self._node_count = node_count
         self._lock = threading.Lock()
         self._frame_count = 0
         self._instance_count = 0
-        self._disk = DiskFile(self._partial, "w+b")
-        self._hdf5 = h5py.File(self._disk, "w")
-        self._hdf5.attrs[_FORMAT_ATTRIBUTE] = FORMAT_VERSION
-        for column in COLUMN_TYPES:
-            _create_column(self._hdf5, column, node_count)
-        self._disk.check()
+        self._disk: DiskFile | None = None
+        self._hdf5: Any = None
+        self._is_abandoned = False
 
     def append(self, columns: PoseColumns) -> None:
         """Adds frames after those already there; `columns` have been checked.
@@ -73,6 +65,7 @@ class SegmentWriter:
             OSError: When the disk fails.
         """
         with self._lock:
+            disk = self._open()
             for column, array in zip(COLUMN_TYPES, columns.arrays(), strict=True):
                 dataset = self._hdf5[column.name]
                 start = len(dataset)
@@ -80,7 +73,7 @@ class SegmentWriter:
                 dataset[start:] = array
             self._frame_count += columns.frame_count
             self._instance_count += columns.instance_count
-            self._disk.check()
+            disk.check()
 
     def finish(self) -> SegmentFile:
         """Closes the file and makes it durable.
@@ -89,8 +82,9 @@ class SegmentWriter:
             OSError: When the disk fails.
         """
         with self._lock:
+            disk = self._open()
             self._close()
-            self._disk.check()
+            disk.check()
             publish(self._partial, self._path)
             return SegmentFile(
                 path=self._path,
@@ -100,15 +94,31 @@ class SegmentWriter:
             )
 
     def abandon(self) -> None:
-        """Removes whatever was written; harmless after that."""
+        """Removes whatever was written, and refuses to write more."""
         with self._lock:
+            self._is_abandoned = True
             self._close()
             self._partial.unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
 
+    def _open(self) -> DiskFile:
+        if self._is_abandoned:
+            raise ValueError(f"{self._path} was abandoned")
+        if self._disk is None:
+            import h5py
+
+            make_folder(self._path.parent)
+            self._disk = DiskFile(self._partial, "w+b")
+            self._hdf5 = h5py.File(self._disk, "w")
+            self._hdf5.attrs[_FORMAT_ATTRIBUTE] = FORMAT_VERSION
+            for column in COLUMN_TYPES:
+                _create_column(self._hdf5, column, self._node_count)
+        return self._disk
+
     def _close(self) -> None:
-        self._hdf5.close()
-        self._disk.close()
+        if self._disk is not None:
+            self._hdf5.close()
+            self._disk.close()
 
 
 class SegmentReader:

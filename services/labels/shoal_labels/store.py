@@ -33,9 +33,13 @@ class LabelStore:
         self._doomed: set[str] = set()
         self._publishing: set[asyncio.Task[Any]] = set()
 
-    async def close(self) -> None:
-        """Ends what is being made visible and releases the manifest."""
+    async def settle(self) -> None:
+        """Waits until what is being made visible is."""
         await asyncio.gather(*self._publishing, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Settles and releases the manifest."""
+        await self.settle()
         await self.manifest.close()
 
     async def sweep(self) -> int:
@@ -94,13 +98,27 @@ class LabelStore:
             await self.manifest.claim(target)
         node_count = len(label_set.skeleton.nodes)
         path = self.folder / SEGMENTS / _file_name(target)
-        writer = await asyncio.to_thread(SegmentWriter, path, node_count)
+        writer = SegmentWriter(path, node_count)
         draft = SegmentDraft(self, writer, target, node_count)
         try:
             yield draft
         finally:
             if not draft.is_finished:
                 writer.abandon()
+
+    def segment_of(self, target: SegmentTarget, file: SegmentFile) -> Segment:
+        """Returns the segment that a finished file is."""
+        return Segment(
+            key=target.key,
+            index=target.index,
+            start=target.start,
+            stop=target.stop,
+            fencing_token=target.fencing_token,
+            path=file.path.relative_to(self.folder).as_posix(),
+            checksum=file.checksum,
+            frame_count=file.frame_count,
+            instance_count=file.instance_count,
+        )
 
     async def publish(self, target: SegmentTarget, writer: SegmentWriter) -> Segment:
         """Makes a finished file visible as a segment and removes the one that it replaces.
@@ -115,7 +133,7 @@ class LabelStore:
     async def _publish(self, target: SegmentTarget, writer: SegmentWriter) -> Segment:
         try:
             file = await asyncio.to_thread(writer.finish)
-            segment = _segment(target, file, self.folder)
+            segment = self.segment_of(target, file)
             async with self._lock:
                 replaced = await self.manifest.put_segment(segment)
                 self._remove([replaced] if replaced is not None else [])
@@ -261,17 +279,3 @@ def _with_known_stop(target: SegmentTarget, label_set: LabelSet) -> SegmentTarge
 def _file_name(target: SegmentTarget) -> str:
     folder = f"{target.key.project}/{target.key.label_set}"
     return f"{folder}/{target.index:06d}-{uuid.uuid4().hex[:12]}.h5"
-
-
-def _segment(target: SegmentTarget, file: SegmentFile, folder: Path) -> Segment:
-    return Segment(
-        key=target.key,
-        index=target.index,
-        start=target.start,
-        stop=target.stop,
-        fencing_token=target.fencing_token,
-        path=file.path.relative_to(folder).as_posix(),
-        checksum=file.checksum,
-        frame_count=file.frame_count,
-        instance_count=file.instance_count,
-    )
