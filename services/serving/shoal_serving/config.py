@@ -4,11 +4,19 @@ import dataclasses
 from pathlib import Path
 
 from shoal_common.config import ServerConfig
+from shoal_core.errors import InvalidArgument
+
+_LEAST_IMPORT_MEMORY_BYTES = 512 * 2**20
+"""Libraries alone take 300 MiB of address space."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServingConfig(ServerConfig):
-    """Where the registry lies, which engine serves it, and what an import may use."""
+    """Where the registry lies, which engine serves it, and what an import may use.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID when a number is out of range.
+    """
 
     home: Path
     """Shoal's folder of durable state, on a local disk; the registry lies in `models` below."""
@@ -22,3 +30,17 @@ class ServingConfig(ServerConfig):
     """Address space that one import may take."""
     engine_wait_seconds: float = 20.0
     """Time that an engine which cannot be reached has to come up, for example at the start."""
+
+    def __post_init__(self) -> None:
+        least = {
+            "import_timeout_seconds": 1.0,
+            "import_memory_limit_bytes": _LEAST_IMPORT_MEMORY_BYTES,
+            "engine_wait_seconds": 0.1,
+        }
+        for key, value in least.items():
+            if getattr(self, key) < value:
+                raise InvalidArgument(
+                    "CONFIG_INVALID",
+                    f"Configuration key {key!r} is {getattr(self, key)}; give at least {value}.",
+                    key=key,
+                )

@@ -38,25 +38,31 @@ class Serving:
 async def start_serving(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[..., Any]]:
-    """Starts a service whose conversion child behaves as named; ends it with the test."""
+    """Starts a service whose conversion child behaves as named; ends it with the test.
+
+    The behaviour "shoal" is that of the importer itself.
+    """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     home = tmp_path / "home"
     engine = FakeEngine(f"unix:{tmp_path}/e", home / "models" / "repository")
 
     async with AsyncExitStack() as stack:
 
-        async def start(behaviour: str = "works", *, with_engine: bool = True) -> Serving:
+        async def start(
+            behaviour: str = "works", *, with_engine: bool = True, root: Path = tmp_path / "data"
+        ) -> Serving:
             config = ServingConfig(
                 listen=f"unix:{tmp_path}/s",
                 home=home,
                 engine_target=engine.target,
-                allowed_roots=(str(tmp_path / "data"),),
+                allowed_roots=(str(tmp_path / "data"), str(root)),
                 engine_wait_seconds=20 if with_engine else 0.3,
             )
-            conversion = Conversion(
+            fake = Conversion(
                 ConversionLimits(seconds=60, memory_bytes=4 * 2**30),
                 command=(sys.executable, "-m", "tests.fakes.conversion_child", behaviour),
             )
+            conversion = None if behaviour == "shoal" else fake
             builder = await build(config, conversion=conversion, poll_seconds=0.05)
             if with_engine:
                 await engine.start()
