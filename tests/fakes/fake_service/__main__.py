@@ -1,7 +1,6 @@
 """`python -m fake_service`: serves health checks and behaves as badly as it is told to."""
 
 import asyncio
-import mmap
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from shoal_common.config import ServerConfig
 from shoal_common.server import ServerBuilder, run_service
+from shoal_common.shm_files import create_region
 from shoal_core.errors import FailedPrecondition
 
 
@@ -20,8 +20,8 @@ class FakeConfig(ServerConfig):
     """Ends at the start with an error."""
     ignores_lifeline: bool = False
     """Has to be killed."""
-    segment: str = ""
-    """Shared-memory segment to make and to leave behind."""
+    leaves_region: bool = False
+    """Makes a shared-memory region and never removes it."""
     grandchild: str = ""
     """File for the process id of a child that does not end by itself."""
 
@@ -29,8 +29,8 @@ class FakeConfig(ServerConfig):
 async def build(config: FakeConfig) -> ServerBuilder:
     if config.refuses:
         raise FailedPrecondition("REFUSED", "The fake does not want to.")
-    if config.segment:
-        _map_segment(Path("/dev/shm") / config.segment)
+    if config.leaves_region:
+        create_region()
     if config.grandchild:
         _start_grandchild(Path(config.grandchild))
     builder = ServerBuilder(config)
@@ -43,18 +43,10 @@ async def _never_return() -> None:
     await asyncio.Event().wait()
 
 
-def _map_segment(path: Path) -> None:
-    with path.open("w+b") as file:
-        file.truncate(4096)
-        segments.append(mmap.mmap(file.fileno(), 4096))
-
-
 def _start_grandchild(note: Path) -> None:
     child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
     note.write_text(str(child.pid))
 
-
-segments: list[mmap.mmap] = []
 
 if __name__ == "__main__":
     run_service("fake-service", FakeConfig, build)

@@ -2,11 +2,9 @@
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -118,8 +116,7 @@ def test_what_a_service_has_started_ends_with_it(home: Home, folder: Path, tmp_p
 @pytest.fixture
 def command(home: Home, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that starts an ensemble and waits, as `shoal track` does."""
-    segment = f"shoal-{secrets.token_hex(4)}"
-    spec = specification(home, folder, one={"segment": segment}, two={})
+    spec = specification(home, folder, one={"leaves_region": True}, two={})
     program = (
         "import sys; from shoal_cli.ensemble.launched import LaunchedEnsemble\n"
         "from shoal_cli.ensemble.specification import Specification\n"
@@ -140,7 +137,6 @@ def command(home: Home, folder: Path) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.kill()
     process.communicate()
-    Path("/dev/shm", segment).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -155,27 +151,16 @@ def test_nothing_outlives_a_command_that_is_ended_by_a_signal(
     wait_until(lambda: current_holder(home.lock_file) is None)
 
 
-def test_segments_of_a_killed_service_are_removed_with_the_ensemble(
+def test_shared_memory_of_a_killed_service_is_removed_with_the_ensemble(
     command: subprocess.Popen[str], folder: Path
 ) -> None:
-    mapped = [
-        path
-        for pid in descendants(command.pid)
-        for path in Path(f"/proc/{pid}/map_files").glob("*")
-        if path.readlink().name.startswith("shoal-")
-    ]
-    segments = {path.readlink() for path in mapped}
-    assert len(segments) == 1
     processes = descendants(command.pid)
-    wait_until(lambda: all(_age_s(path) > 1.0 for path in segments))
+    regions = [path for pid in processes for path in Path("/dev/shm").glob(f"shoal-{pid}-*")]
+    assert len(regions) == 1
     command.kill()
     command.wait()
     assert_nothing_left(processes, folder)
-    wait_until(lambda: not any(path.exists() for path in segments))
-
-
-def _age_s(path: Path) -> float:
-    return time.time() - path.stat().st_mtime
+    assert not regions[0].exists()
 
 
 def test_a_killed_supervisor_takes_its_services_along_and_the_next_one_cleans_up(

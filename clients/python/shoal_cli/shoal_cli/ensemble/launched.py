@@ -16,6 +16,7 @@ from shoal_core.errors import FailedPrecondition, Internal, Unavailable
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_DEATH_SECONDS = 1.0
 
 
 class LaunchedEnsemble:
@@ -71,6 +72,14 @@ class LaunchedEnsemble:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
         self._take_events(wait_s=0.0)
+
+    def wait_for_death(self) -> None:
+        """Returns if, a moment after a call has failed, every service is alive.
+
+        Raises:
+            Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
+        """
+        self._take_events(wait_s=_DEATH_SECONDS)
 
     def stop(self) -> None:
         """Ends the ensemble and waits until nothing of it is left."""

@@ -4,11 +4,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from shoal_cli.ensemble import services as roles
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
+from shoal_cli.ensemble.liveness import accepts
 from shoal_cli.ensemble.running import RemoteEnsemble, running_ensemble
 from shoal_cli.ensemble.specification import Specification
 from shoal_core.errors import FailedPrecondition
@@ -26,6 +28,13 @@ class Ensemble(Protocol):
 
         Raises:
             Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
+        """
+
+    def wait_for_death(self) -> None:
+        """Returns if, a moment after a call has failed, every service is alive.
+
+        Raises:
+            Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
 
     def check(self) -> None:
@@ -66,6 +75,35 @@ def ensemble(home: Home, names: Sequence[str], command: str) -> Iterator[Ensembl
         yield launched
     finally:
         launched.stop()
+
+
+def machine_specification(
+    home: Home, command: str, first_port: int, engine_port: int, allowed_roots: Sequence[Path]
+) -> Specification:
+    """Returns the ensemble of `shoal up`: every service, on TCP ports of this machine.
+
+    Raises:
+        FailedPrecondition: HOME_LOCKED, PORT_IN_USE, SERVICE_NOT_INSTALLED or
+            PLATFORM_UNSUPPORTED.
+    """
+    require_unix()
+    if running_ensemble(home) is not None:
+        raise FailedPrecondition(
+            "HOME_LOCKED", f"An ensemble is running on {home.folder} already; see `shoal status`."
+        )
+    targets = roles.tcp_targets(first_port, engine_port)
+    for name, target in targets.items():
+        if accepts(target):
+            raise FailedPrecondition(
+                "PORT_IN_USE",
+                f"Another program listens at {target}, where {name} is to; end it or choose other "
+                "ports with --first-port and --engine-port.",
+                target=target,
+            )
+    services = roles.services(
+        roles.ALL_SERVICES, targets, home, [str(root) for root in allowed_roots]
+    )
+    return Specification("machine", command, home.folder, None, services)
 
 
 def require_unix() -> None:

@@ -44,6 +44,14 @@ class RunningEnsemble:
             if service.exit_status is not None:
                 raise died(service, self._home, "; run `shoal down`, then `shoal up`")
 
+    def wait_for_death(self) -> None:
+        """Does as `check`.
+
+        Raises:
+            Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
+        """
+        self.check()
+
 
 class RemoteEnsemble:
     """The ensemble of another machine, on the ports of `shoal up`."""
@@ -60,6 +68,9 @@ class RemoteEnsemble:
         """Returns at once: the first call tells."""
 
     def check(self) -> None:
+        """Returns at once: calls tell."""
+
+    def wait_for_death(self) -> None:
         """Returns at once: calls tell."""
 
 

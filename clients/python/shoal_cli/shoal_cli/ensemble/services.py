@@ -58,6 +58,7 @@ def services(
             "home": folder,
             "decode_target": targets.get("decode"),
             "serving_target": targets.get("serving"),
+            "labels_target": targets.get("labels"),
         },
         "worker": {
             "orchestrator_target": targets.get("orchestrator"),

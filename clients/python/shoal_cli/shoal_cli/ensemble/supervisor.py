@@ -25,7 +25,7 @@ from typing import Any
 
 from shoal_cli.ensemble.children import Children
 from shoal_cli.ensemble.home import Home
-from shoal_cli.ensemble.leftovers import remove_socket_folder, remove_stale_segments
+from shoal_cli.ensemble.leftovers import remove_dead_regions, remove_socket_folder
 from shoal_cli.ensemble.lock import Holder, HomeLock
 from shoal_cli.ensemble.specification import Specification
 from shoal_cli.ensemble.state import EnsembleState
@@ -113,7 +113,7 @@ class Supervisor:
         killed = children.stop(self._specification.grace_seconds)
         if killed:
             _log(f"killed, as they did not stop in time: {', '.join(killed)}")
-        remove_stale_segments()
+        remove_dead_regions()
 
     def _write_state(self, children: Children) -> None:
         if self._specification.mode == "machine":

@@ -1,0 +1,58 @@
+"""`shoal eval`: how right predictions are."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shoal_cli.commands import Commands
+
+_MEANINGS = {
+    "map": "mean average precision, OKS 0.50 to 0.95",
+    "mar": "mean average recall, OKS 0.50 to 0.95",
+    "oks_mean": "mean OKS of matched instances",
+    "dist_mean_px": "mean distance of matched nodes",
+    "dist_p50_px": "median distance",
+    "dist_p95_px": "distance that 95 % of the nodes do not exceed",
+    "matched_count": "labelled instances that were found",
+    "missed_count": "labelled instances that were not",
+}
+
+
+def add_to(commands: "Commands") -> None:
+    """Declares the command."""
+    parser = commands.add_parser(
+        "eval",
+        help="compare predictions with labels",
+        description="Compares predictions with labels, over the labelled frames. Videos are "
+        "matched by file name, frames by index, nodes by name.",
+    )
+    parser.add_argument("truth", type=Path, metavar="GT.slp", help="labels")
+    parser.add_argument("predicted", type=Path, metavar="PRED.slp", help="predictions")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the figures; returns the exit status."""
+    from shoal_cli.installed import require
+
+    require("numpy", "scipy", "sleap_io")
+    import dataclasses
+    import json
+
+    from shoal_cli.evaluation import evaluate_files
+    from shoal_cli.files import write_whole
+
+    figures = dataclasses.asdict(evaluate_files(arguments.truth, arguments.predicted))
+    for name, meaning in _MEANINGS.items():
+        print(f"{name:14} {_text(figures[name]):>9}  {meaning}")
+    if arguments.json is not None:
+        write_whole(arguments.json, json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _text(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"

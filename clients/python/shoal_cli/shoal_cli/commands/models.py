@@ -1,0 +1,118 @@
+"""`shoal models`: what the registry holds."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from shoal_cli.commands import Commands
+    from shoal_cli.session import Session
+    from shoal_client import Model
+
+
+def add_to(commands: "Commands") -> None:
+    """Declares the command."""
+    parser = commands.add_parser(
+        "models", help="import, list, show and remove models", description="The model registry."
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    add = actions.add_parser("import", help="import trained models")
+    add.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="model folder; two for two stages"
+    )
+    add.add_argument("--name", required=True, help="name to import under")
+    add.set_defaults(run=run_import)
+    actions.add_parser("list", help="list the models").set_defaults(run=run_list)
+    show = actions.add_parser("show", help="show one model")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(run=run_show)
+    remove = actions.add_parser("rm", help="remove a model with all its versions")
+    remove.add_argument("name", metavar="NAME")
+    remove.set_defaults(run=run_remove)
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Imports; returns the exit status."""
+    from shoal_cli.model_reference import model_folders
+    from shoal_common.names import check_id
+
+    check_id("model", arguments.name)
+    folders = model_folders(arguments.folders)
+    with _session(arguments) as session:
+        session.progress.step("importing the model")
+        version = session.shoal.models.import_([str(path) for path in folders], name=arguments.name)
+    print(f"{version.name}  {version.kind}  {len(version.skeleton.nodes)} nodes")
+    return 0
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """Lists; returns the exit status."""
+    from shoal_cli.table import table_text
+
+    with _session(arguments) as session:
+        models = list(session.shoal.models.list())
+    if not models:
+        print("no models; `shoal models import DIR... --name NAME` adds one")
+        return 0
+    print(
+        table_text(("NAME", "KIND", "NODES", "VERSIONS", "ALIASES", "IMPORTED"), map(_row, models))
+    )
+    return 0
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Shows; returns the exit status."""
+    from shoal_common.names import check_id
+
+    with _session(arguments) as session:
+        model = session.shoal.models.get(f"models/{check_id('model', arguments.name)}")
+    print(_id(model.name))
+    for alias in model.aliases:
+        print(f"  alias {_id(alias.name)} → version {_id(alias.version)}")
+    for version in model.versions:
+        skeleton = version.skeleton
+        print(
+            f"  version {_id(version.name)}: {version.kind}, {version.create_time:%Y-%m-%d %H:%M}"
+        )
+        for source in version.source_uris:
+            print(f"    from {source}")
+        print(f"    nodes {', '.join(skeleton.nodes)}")
+        names = (f"{skeleton.nodes[a]}→{skeleton.nodes[b]}" for a, b in skeleton.edges)
+        print(f"    edges {', '.join(names) or 'none'}")
+    return 0
+
+
+def run_remove(arguments: argparse.Namespace) -> int:
+    """Removes; returns the exit status."""
+    from shoal_common.names import check_id
+
+    with _session(arguments) as session:
+        session.shoal.models.delete(f"models/{check_id('model', arguments.name)}")
+    return 0
+
+
+def _session(arguments: argparse.Namespace) -> "AbstractContextManager[Session]":
+    from shoal_cli.ensemble.home import current_home
+    from shoal_cli.ensemble.services import MODEL_SERVICES
+    from shoal_cli.progress import standard_progress
+    from shoal_cli.session import session
+
+    return session(current_home(), MODEL_SERVICES, arguments.command_line, standard_progress())
+
+
+def _row(model: "Model") -> tuple[str, ...]:
+    latest = model.versions[-1]
+    return (
+        _id(model.name),
+        latest.kind,
+        str(len(latest.skeleton.nodes)),
+        str(len(model.versions)),
+        ", ".join(f"{_id(alias.name)}→{_id(alias.version)}" for alias in model.aliases) or "-",
+        f"{latest.create_time:%Y-%m-%d %H:%M}",
+    )
+
+
+def _id(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -1,0 +1,67 @@
+"""The figures of `shoal eval`: predictions of a SLEAP file against labels of another.
+
+Axis legend: N nodes.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_cli import messages
+from shoal_cli.labels_file import LabelsFile, VideoPoses, find_video, read_labels
+from shoal_core.errors import InvalidArgument
+from shoal_core.metrics import PoseAccuracy, evaluate, pair_frames
+from shoal_core.pose import FramePoses
+
+
+def evaluate_files(truth_path: Path, predicted_path: Path) -> PoseAccuracy:
+    """Returns the accuracy of predictions over the labelled frames of the truth.
+
+    Videos are matched by file name, frames by index, nodes by name.
+
+    Raises:
+        NotFound: LABELS_NOT_FOUND, VIDEO_NOT_FOUND.
+        InvalidArgument: LABELS_UNREADABLE, NODES_DIFFER, NO_GROUND_TRUTH.
+    """
+    truth = read_labels(truth_path, prefer="user")
+    predicted = read_labels(predicted_path, prefer="predicted")
+    order_N = _node_order(truth, predicted)
+    pairs: list[tuple[FramePoses, FramePoses]] = []
+    for video in truth.videos:
+        if not video.frames:
+            continue
+        other = _counterpart(video, truth, predicted)
+        pairs += pair_frames(video.frames, [_reordered(frame, order_N) for frame in other.frames])
+    return evaluate(pairs)
+
+
+def _counterpart(video: VideoPoses, truth: LabelsFile, predicted: LabelsFile) -> VideoPoses:
+    """Returns the video of the same name, or the only one there is."""
+    if len(truth.videos) == len(predicted.videos) == 1 and predicted.videos[0].name != video.name:
+        other = predicted.videos[0]
+        messages.warning(f"{truth.path} is about {video.name}, {predicted.path} about {other.name}")
+        return other
+    return find_video(predicted.videos, video.name, predicted.path)
+
+
+def _node_order(truth: LabelsFile, predicted: LabelsFile) -> NDArray[np.intp]:
+    """Returns, for each node of the truth, its index in the predictions."""
+    ours, theirs = truth.skeleton.nodes, predicted.skeleton.nodes
+    if set(ours) != set(theirs):
+        missing = ", ".join(sorted(set(ours) ^ set(theirs)))
+        raise InvalidArgument(
+            "NODES_DIFFER",
+            f"{truth.path} and {predicted.path} have different nodes ({missing} only in one of "
+            "them); compare the same skeleton.",
+        )
+    return np.array([theirs.index(node) for node in ours], np.intp)
+
+
+def _reordered(frame: FramePoses, order_N: NDArray[np.intp]) -> FramePoses:
+    return replace(
+        frame,
+        points_px_IN2=frame.points_px_IN2[:, order_N],
+        point_scores_IN=frame.point_scores_IN[:, order_N],
+    )

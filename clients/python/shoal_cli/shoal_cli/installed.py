@@ -1,0 +1,20 @@
+"""Parts of Shoal that only some commands need."""
+
+import importlib.util
+
+from shoal_core.errors import FailedPrecondition
+
+
+def require(*modules: str) -> None:
+    """Returns if the modules are installed.
+
+    Raises:
+        FailedPrecondition: PART_NOT_INSTALLED.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise FailedPrecondition(
+                "PART_NOT_INSTALLED",
+                f"This command needs {module}; run pip install 'shoal-cli[local]'.",
+                module=module,
+            )

@@ -1,0 +1,53 @@
+"""An ensemble and a connection to it, for as long as a command needs them."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.launcher import Ensemble, ensemble
+from shoal_cli.progress import Progress
+from shoal_client import Shoal, Targets
+from shoal_core.errors import Unavailable
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a command works with."""
+
+    shoal: Shoal
+    ensemble: Ensemble
+    progress: Progress
+
+
+@contextlib.contextmanager
+def session(
+    home: Home, names: Sequence[str], command: str, progress: Progress
+) -> Iterator[Session]:
+    """Yields a connection to an ensemble that serves; an embedded one is gone afterwards.
+
+    A call that fails because a service has died is reported as that death.
+
+    Args:
+        home: The folder of everything durable.
+        names: Services that the command needs.
+        command: The command line, for people.
+        progress: Where the start is shown.
+
+    Raises:
+        FailedPrecondition: HOME_LOCKED, HOME_UNUSABLE or SERVICE_NOT_INSTALLED.
+        Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
+    """
+    with progress, ensemble(home, names, command) as services:
+        progress.step("starting")
+        services.wait_until_serving()
+        fields = {name: services.targets[name] for name in _SDK_TARGETS if name in services.targets}
+        with Shoal.connect(Targets(**fields)) as shoal:
+            try:
+                yield Session(shoal, services, progress)
+            except Unavailable:
+                services.wait_for_death()
+                raise
+
+
+_SDK_TARGETS = ("decode", "serving", "labels", "orchestrator")

@@ -1,0 +1,153 @@
+"""Carries a plan out: the model, one job per video, the files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shoal_cli import messages
+from shoal_cli.interruption import Interrupted
+from shoal_cli.session import Session
+from shoal_cli.track_plan import TrackPlan
+from shoal_client import ExportSummary, Job, JobState, LabelSet
+from shoal_core.errors import Cancelled, FailedPrecondition, Internal, NotFound
+
+
+class TrackRun:
+    """One command on its way."""
+
+    def __init__(self, plan: TrackPlan, session: Session) -> None:
+        self._plan = plan
+        self._shoal = session.shoal
+        self._ensemble = session.ensemble
+        self._progress = session.progress
+        self._jobs: dict[Path, Job] = {}
+
+    def run(self) -> tuple[Job, ...]:
+        """Tracks every video and writes the files; returns the jobs, one per video.
+
+        A command that is interrupted or fails leaves no job running; what was committed stays.
+
+        Raises:
+            FailedPrecondition: NO_FRAME_PROCESSED.
+            ShoalError: whatever made a job fail.
+        """
+        self._progress.step("importing the model")
+        model = self._plan.model.resolve(self._shoal)
+        centroids = self._centroid_label_sets()
+        try:
+            for video in self._plan.videos:
+                self._progress.step(f"opening {video.name}")
+                self._jobs[video] = self._create(video, model, centroids.get(video, ""))
+            for video in self._plan.videos:
+                self._watch(video)
+        except KeyboardInterrupt as error:
+            self._cancel()
+            raise self._interruption(error) from error
+        except BaseException:
+            self._cancel()
+            raise
+        jobs = tuple(self._jobs.values())
+        for job in jobs:
+            _check_result(job)
+        self._write()
+        return jobs
+
+    def _create(self, video: Path, model: str, centroids: str) -> Job:
+        settings = self._plan.settings
+        return self._shoal.jobs.create_track(
+            str(video),
+            model,
+            frames=self._plan.frames,
+            inference=settings.inference,
+            tracker=settings.tracker,
+            centroids_label_set=centroids,
+        )
+
+    def _watch(self, video: Path) -> None:
+        """Returns when the job of a video has succeeded."""
+        for job in self._shoal.jobs.watch(self._jobs[video].name):
+            self._jobs[video] = job
+            self._ensemble.check()
+            self._show(job)
+        match job.state:
+            case JobState.SUCCEEDED:
+                return
+            case JobState.CANCELLED:
+                raise Cancelled("JOB_CANCELLED", f"The job of {video} was cancelled elsewhere.")
+            case _:
+                raise job.error or Internal("JOB_FAILED", f"The job of {video} failed silently.")
+
+    def _show(self, job: Job) -> None:
+        progress = job.progress
+        frame_count = progress.inferred_frame_count
+        if frame_count < progress.total_frame_count or not self._plan.settings.tracker:
+            self._progress.step("tracking" if self._plan.settings.tracker else "inferring")
+            frame_counts = [each.progress.inferred_frame_count for each in self._jobs.values()]
+        else:
+            self._progress.step("linking")
+            frame_counts = [each.progress.linked_frame_count for each in self._jobs.values()]
+        total = sum(each.progress.total_frame_count for each in self._jobs.values())
+        self._progress.update(sum(frame_counts), total)
+
+    def _cancel(self) -> None:
+        for job in self._jobs.values():
+            if not job.state.has_ended:
+                self._shoal.jobs.cancel(job.name)
+
+    def _interruption(self, error: KeyboardInterrupt) -> Interrupted:
+        committed = sum(job.progress.committed_frame_count for job in self._jobs.values())
+        total = sum(job.progress.total_frame_count for job in self._jobs.values())
+        message = f"interrupted; {committed} of {total} frames are kept, the same command goes on"
+        return (
+            Interrupted(message, error.signal_number)
+            if isinstance(error, Interrupted)
+            else Interrupted(message)
+        )
+
+    def _centroid_label_sets(self) -> dict[Path, str]:
+        if self._plan.centroids is None:
+            return {}
+        self._progress.step("reading the centroids")
+        label_sets = self._shoal.labels.import_(str(self._plan.centroids))
+        return {video: _of_video(video, label_sets, self._plan) for video in self._plan.videos}
+
+    def _write(self) -> list[ExportSummary]:
+        self._progress.step("writing")
+        summaries = []
+        for output in self._plan.outputs:
+            output.path.parent.mkdir(exist_ok=True)
+            label_sets = [self._jobs[video].result_label_set for video in output.videos]
+            summaries.append(self._shoal.labels.export(label_sets, str(output.path)))
+        return summaries
+
+
+def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:
+    """Returns the label set of a video, found by file name: folders differ between machines."""
+    matching = [
+        label_set for label_set in label_sets if _file_name(label_set.video.uri) == video.name
+    ]
+    if len(matching) != 1:
+        names = ", ".join(_file_name(label_set.video.uri) for label_set in label_sets)
+        raise NotFound(
+            "CENTROIDS_MISSING",
+            f"{plan.centroids} labels {len(matching)} videos named {video.name}, expected one; "
+            f"it has {names}.",
+        )
+    return matching[0].name
+
+
+def _file_name(uri: str) -> str:
+    return uri.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _check_result(job: Job) -> None:
+    """Warns of a result without animals; one without frames is an error."""
+    if job.progress.committed_frame_count == 0:
+        raise FailedPrecondition(
+            "NO_FRAME_PROCESSED",
+            f"No frame of {job.video.uri} was processed; check the video and --frames.",
+        )
+    if job.progress.instance_count == 0:
+        messages.warning(
+            f"no animal was found in {job.progress.committed_frame_count} frames of "
+            f"{job.video.uri}; is it the right model? A lower --peak-threshold finds more."
+        )
