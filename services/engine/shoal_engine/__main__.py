@@ -1,0 +1,49 @@
+"""The engine's process."""
+
+from functools import partial
+
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+
+from shoal_common.server import ServerBuilder, run_service
+from shoal_common.shm_files import sweep_dead_regions
+from shoal_engine.config import EngineConfig
+from shoal_engine.inference import Inference
+from shoal_engine.models import Model
+from shoal_engine.regions import Regions
+from shoal_engine.repository import ModelRepository
+from shoal_engine.service import SERVICE_NAME, InferenceService
+from shoal_engine.streams import Streams
+
+
+async def build(config: EngineConfig) -> ServerBuilder:
+    """Returns the server with everything that it needs."""
+    config.model_repository.mkdir(parents=True, exist_ok=True)
+    streams = Streams(
+        stream_count=config.stream_count, max_queued_requests=config.max_queued_requests
+    )
+    repository = ModelRepository(
+        folder=config.model_repository,
+        loader=partial(Model.load, wide_thread_count=config.wide_thread_count),
+    )
+    regions = Regions()
+    inference = Inference(repository=repository, regions=regions, streams=streams)
+
+    async def stop() -> None:
+        streams.close()
+        sweep_dead_regions()
+
+    service = InferenceService(inference=inference, repository=repository, regions=regions)
+    return (
+        ServerBuilder(config)
+        .add(add_GRPCInferenceServiceServicer_to_server, service, SERVICE_NAME)
+        .on_stop(stop)
+    )
+
+
+def main() -> None:
+    """Runs `python -m shoal_engine`."""
+    run_service("shoal-engine", EngineConfig, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Configuration of the engine's process."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoal_common.config import ServerConfig
+from shoal_core.errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class EngineConfig(ServerConfig):
+    """What the engine needs to run models.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID when a number is out of range.
+    """
+
+    model_repository: Path = field(kw_only=True)
+    """Folder with `<model>/<version>/`, made if missing; models are loaded on request only."""
+    intra_op_thread_count: int = 0
+    """Threads of a request that is computed alone and undivided; 0 means all cores."""
+    max_concurrent_requests: int = 0
+    """Requests, or parts of one, computed at once, each on one thread; 0 means all cores."""
+    max_queued_requests: int = 64
+    """Requests that may wait; the next one gets UNAVAILABLE."""
+
+    def __post_init__(self) -> None:
+        for name in ("intra_op_thread_count", "max_concurrent_requests", "max_queued_requests"):
+            if getattr(self, name) < 0:
+                raise InvalidArgument(
+                    "CONFIG_INVALID", f"Configuration key {name!r} must not be negative.", key=name
+                )
+
+    @property
+    def wide_thread_count(self) -> int:
+        """Threads of a request that is computed alone and undivided."""
+        return self.intra_op_thread_count or core_count()
+
+    @property
+    def stream_count(self) -> int:
+        """Requests, or parts of one, computed at once."""
+        return self.max_concurrent_requests or core_count()
+
+
+def core_count() -> int:
+    """Returns the cores that this process may use."""
+    return len(os.sched_getaffinity(0))

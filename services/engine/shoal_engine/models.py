@@ -1,0 +1,245 @@
+"""A loaded model version: a chain of graphs, or a single ONNX file.
+
+A chain follows the pose contract, so its inputs and outputs all begin with the axis of frames
+B, frames do not depend on one another, and a request can be cut into parts along B.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from shoal_common.inference.chain import CHAIN_FILE, COMPOSED_FILE, CONTRACT_FILE, Chain, ChainStep
+from shoal_common.inference.contract import PoseContract
+from shoal_core.errors import FailedPrecondition, InvalidArgument
+from shoal_engine.graphs import Graph
+from shoal_engine.tensors import ANY_LENGTH, DTYPES, TensorSpec
+
+Arrays = Mapping[str, NDArray[Any]]
+
+IMAGES = "images"
+_WARM_UP_SIDE_PX = 128
+_OPTIONAL = (
+    TensorSpec("peak_threshold", "FP32", (ANY_LENGTH, 1), optional=True),
+    TensorSpec("max_instances", "INT32", (ANY_LENGTH, 1), optional=True),
+)
+"""Inputs that every pose model accepts, whether or not its chain reads them."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    graph: Graph
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    unused_after: tuple[str, ...]
+    """Values that neither a later step nor the response needs."""
+
+    def run(self, values: dict[str, ort.OrtValue], *, wide: bool) -> None:
+        inputs = {name: values[value] for name, value in self.inputs.items()}
+        results = self.graph.run(inputs, list(self.outputs), wide=wide)
+        values.update(zip(self.outputs.values(), results, strict=True))
+        for value in self.unused_after:
+            del values[value]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One version of a model, ready to run; safe to use from several threads at once."""
+
+    name: str
+    version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    contract: PoseContract | None
+    """None for a single ONNX file."""
+    chain_inputs: frozenset[str]
+    steps: tuple[_Step, ...]
+
+    @classmethod
+    def load(cls, folder: Path, name: str, version: int, *, wide_thread_count: int) -> Self:
+        """Returns the model of a version folder, warmed up where its inputs are known.
+
+        Raises:
+            FailedPrecondition: MODEL_LOAD_FAILED when a file is missing or damaged.
+            InvalidArgument: CHAIN_INVALID or CONTRACT_INVALID.
+        """
+        if not (folder / CHAIN_FILE).is_file():
+            return cls._load_single(folder, name, version, wide_thread_count=wide_thread_count)
+        chain = Chain.from_json((folder / CHAIN_FILE).read_text())
+        contract = PoseContract.from_json(_required(folder / CONTRACT_FILE).read_text())
+        steps = _steps(chain, folder, wide_thread_count)
+        made = {value: spec for step in steps for value, spec in _made(step).items()}
+        read = {value: spec for step in reversed(steps) for value, spec in _read(step).items()}
+        optional = {spec.name: spec for spec in _OPTIONAL}
+        inputs = [_renamed(read[value], value) for value in chain.inputs if value not in optional]
+        outputs = [_renamed(made[value], value) for value in chain.outputs]
+        model = cls(
+            name=name,
+            version=version,
+            inputs=(*inputs, *_OPTIONAL),
+            outputs=tuple(outputs),
+            contract=contract,
+            chain_inputs=frozenset(chain.inputs),
+            steps=steps,
+        )
+        model._warm_up(contract.channels)
+        return model
+
+    @classmethod
+    def _load_single(cls, folder: Path, name: str, version: int, *, wide_thread_count: int) -> Self:
+        graph = Graph(_required(folder / COMPOSED_FILE), wide_thread_count=wide_thread_count)
+        input_names = [spec.name for spec in graph.inputs]
+        output_names = [spec.name for spec in graph.outputs]
+        step = _Step(
+            graph,
+            inputs=dict(zip(input_names, input_names, strict=True)),
+            outputs=dict(zip(output_names, output_names, strict=True)),
+            unused_after=tuple(set(input_names) - set(output_names)),
+        )
+        return cls(
+            name=name,
+            version=version,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+            contract=None,
+            chain_inputs=frozenset(input_names),
+            steps=(step,),
+        )
+
+    def frame_count(self, inputs: Arrays) -> int | None:
+        """Returns the frames B of a request, None if it cannot be cut into parts.
+
+        Raises:
+            InvalidArgument: INPUT_SHAPE_MISMATCH when the inputs break the pose contract.
+        """
+        if self.contract is None:
+            return None
+        images_BHWC = inputs[IMAGES]
+        frame_count, channels = images_BHWC.shape[0], images_BHWC.shape[3]
+        if 0 in images_BHWC.shape or channels not in (1, 3):
+            raise InvalidArgument(
+                "INPUT_SHAPE_MISMATCH",
+                f"Input 'images' has shape {list(images_BHWC.shape)}; it takes at least one frame "
+                "[B, H, W, C] of 1 or 3 channels.",
+                input=IMAGES,
+            )
+        for name, array in inputs.items():
+            if len(array) != frame_count:
+                raise InvalidArgument(
+                    "INPUT_SHAPE_MISMATCH",
+                    f"Input {name!r} has shape {list(array.shape)}; its first axis must be "
+                    f"{frame_count}, the number of frames in 'images'.",
+                    input=name,
+                )
+        return int(frame_count)
+
+    def run(self, inputs: Arrays, outputs: Sequence[str], *, wide: bool) -> dict[str, NDArray[Any]]:
+        """Returns the named outputs.
+
+        Args:
+            inputs: Every input that is not optional, checked.
+            outputs: Names of the wanted outputs.
+            wide: Whether to use all threads; results do not depend on it.
+
+        Raises:
+            InvalidArgument: INPUT_REJECTED when a graph cannot work on such inputs.
+            ResourceExhausted: MEMORY_FULL when it does not fit into memory.
+        """
+        filled = self._with_defaults(inputs)
+        values = {
+            name: ort.OrtValue.ortvalue_from_numpy(np.require(array, requirements=["C", "A"]))
+            for name, array in filled.items()
+            if name in self.chain_inputs
+        }
+        for step in self.steps:
+            step.run(values, wide=wide)
+        return {name: values[name].numpy() for name in outputs}
+
+    def _with_defaults(self, inputs: Arrays) -> Arrays:
+        if self.contract is None:
+            return inputs
+        shape = (len(inputs[IMAGES]), 1)
+        return {
+            "peak_threshold": np.full(shape, self.contract.peak_threshold, np.float32),
+            "max_instances": np.full(shape, self.contract.max_instances, np.int32),
+            **inputs,
+        }
+
+    def _warm_up(self, channels: int) -> None:
+        """Runs one black frame both ways, so that the first request finds everything in place."""
+        known = {0: 1, 1: _WARM_UP_SIDE_PX, 2: _WARM_UP_SIDE_PX, 3: channels}
+        inputs = {
+            spec.name: np.zeros(
+                [known.get(axis, 1) if n == ANY_LENGTH else n for axis, n in enumerate(spec.shape)]
+                if spec.name == IMAGES
+                else [1 if n == ANY_LENGTH else n for n in spec.shape],
+                DTYPES[spec.datatype],
+            )
+            for spec in self.inputs
+            if not spec.optional
+        }
+        for wide in (True, False):
+            self.run(inputs, [spec.name for spec in self.outputs], wide=wide)
+
+
+def _steps(chain: Chain, folder: Path, wide_thread_count: int) -> tuple[_Step, ...]:
+    last_reader = dict.fromkeys(chain.inputs, -1)
+    for index, step in enumerate(chain.steps):
+        last_reader.update(dict.fromkeys(step.outputs.values(), index))
+        last_reader.update(dict.fromkeys(step.inputs.values(), index))
+    for value in chain.outputs:
+        last_reader[value] = len(chain.steps)
+    return tuple(
+        _load_step(
+            step,
+            folder,
+            wide_thread_count,
+            tuple(value for value, reader in last_reader.items() if reader == index),
+        )
+        for index, step in enumerate(chain.steps)
+    )
+
+
+def _load_step(
+    step: ChainStep, folder: Path, wide_thread_count: int, unused_after: tuple[str, ...]
+) -> _Step:
+    graph = Graph(
+        _required(folder / step.file),
+        wide_thread_count=wide_thread_count if step.kind == "body" else 1,
+    )
+    known = {spec.name for spec in graph.inputs} | {spec.name for spec in graph.outputs}
+    for name in (*step.inputs, *step.outputs):
+        if name not in known:
+            raise FailedPrecondition(
+                "MODEL_LOAD_FAILED",
+                f"{step.file} has no {name!r}, which the chain's step {step.name!r} names; import "
+                "the model again.",
+                file=step.file,
+            )
+    return _Step(graph, step.inputs, step.outputs, unused_after)
+
+
+def _read(step: _Step) -> dict[str, TensorSpec]:
+    return {step.inputs[spec.name]: spec for spec in step.graph.inputs if spec.name in step.inputs}
+
+
+def _made(step: _Step) -> dict[str, TensorSpec]:
+    return {
+        step.outputs[spec.name]: spec for spec in step.graph.outputs if spec.name in step.outputs
+    }
+
+
+def _renamed(spec: TensorSpec, name: str) -> TensorSpec:
+    return TensorSpec(name, spec.datatype, spec.shape)
+
+
+def _required(path: Path) -> Path:
+    if not path.is_file():
+        raise FailedPrecondition(
+            "MODEL_LOAD_FAILED", f"The model has no {path.name}; import it again.", file=path.name
+        )
+    return path

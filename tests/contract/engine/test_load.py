@@ -1,0 +1,76 @@
+"""What happens when more is asked than can be done at once."""
+
+import threading
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from tests.fakes import onnx_models
+from tests.fakes.engine_process import running_engine
+
+TRIPS = 100_000
+
+
+def busy(trips: int) -> list[triton.InferInput]:
+    given = triton.InferInput("trips", [1], "INT64")
+    given.set_data_from_numpy(np.array([trips], np.int64))
+    return [given]
+
+
+@pytest.fixture
+def small_engine(tmp_path: Path) -> str:
+    """Target of an engine that computes one request and lets one more wait."""
+    onnx_models.write_single(tmp_path / "models", "busy", 1, onnx_models.busy())
+    target = f"unix:{tmp_path}/engine.sock"
+    settings = ("max_concurrent_requests=1", "max_queued_requests=1")
+    with running_engine(target, tmp_path / "models", *settings):
+        with triton.InferenceServerClient(target) as client:
+            client.load_model("busy")
+        yield target
+
+
+def test_every_request_is_answered_or_refused_as_unavailable(small_engine: str) -> None:
+    with triton.InferenceServerClient(small_engine) as client:
+        outcomes: list[str] = []
+        done = threading.Semaphore(0)
+
+        def note(result: triton.InferResult | None, error: InferenceServerException | None) -> None:
+            outcomes.append("answered" if error is None else error.status())
+            done.release()
+
+        for _ in range(30):
+            client.async_infer("busy", busy(TRIPS), callback=note)
+        for _ in range(30):
+            assert done.acquire(timeout=60)
+        assert set(outcomes) == {"answered", "StatusCode.UNAVAILABLE"}
+        assert outcomes.count("answered") >= 2
+
+
+def test_a_queued_request_whose_caller_has_gone_is_dropped(small_engine: str) -> None:
+    with triton.InferenceServerClient(small_engine) as client:
+        running = client.async_infer("busy", busy(20 * TRIPS), callback=lambda result, error: None)
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer("busy", busy(2**40), client_timeout=0.2)  # would take days
+        assert caught.value.status() == f"{grpc.StatusCode.DEADLINE_EXCEEDED}"
+        assert client.infer("busy", busy(1)).as_numpy("y") == [1]
+        running.cancel()
+
+
+def test_requests_that_run_when_their_model_is_unloaded_are_answered(small_engine: str) -> None:
+    with triton.InferenceServerClient(small_engine) as client:
+        answers: list[object] = []
+        done = threading.Event()
+
+        def note(result: triton.InferResult | None, error: InferenceServerException | None) -> None:
+            answers.append(error or result.as_numpy("y")[0])
+            done.set()
+
+        client.async_infer("busy", busy(10 * TRIPS), callback=note)
+        assert client.is_model_ready("busy")  # calls of one channel arrive in order
+        client.unload_model("busy")
+        assert done.wait(60)
+        assert answers == [10 * TRIPS]
