@@ -21,7 +21,9 @@ def crops(
     Pixel k of a crop is the frame at centre − (side − 1) / 2 + k, bilinear, 0 where that lies
     outside the frame (TensorFlow's crop_and_resize, which SLEAP uses). The fraction of a
     pixel is the same for the whole crop, so each crop is the weighted sum of four crops at
-    whole pixels, and only (side + 1)² pixels are read of each.
+    whole pixels, and only (side + 1)² pixels are read of each. Samples are not cut to whole
+    gray levels: SLEAP does so when it predicts but not when it trains, which moves its nodes
+    by up to 0.04 px.
     """
     origin_M2 = centers_px_M2 - (side - 1) / 2
     corner_M2 = origin_M2.graph.op("Floor", origin_M2)

@@ -28,8 +28,9 @@ def local_peaks(
     """Returns the `count` highest local peaks of each map, highest first, and their overflow.
 
     A peak is above the threshold and greater than its eight neighbours; among equal ones the
-    first in raster order counts as greater, so that a flat top is one peak. Overflow [B, 1]
-    is true where a map of the frame has more than `count` peaks.
+    first in raster order counts as greater, so that a flat top is one peak. A threshold below
+    0 counts as 0. Overflow [B, 1] is true where a map of the frame has more than `count`
+    peaks.
     """
     flat_BNp = _peaks_only(maps_BNhw).merge_pixels()
     # Zeros behind the map: it may have fewer pixels than peaks are asked for.

@@ -27,7 +27,9 @@ def evaluate(function, *arrays):
     """Runs a function of graph values on arrays; returns its results as a list of arrays."""
     graph = GraphBuilder("test")
     values = [
-        graph.input(f"in{i}", DTYPES[str(array.dtype)], [f"d{i}_{axis}" for axis in range(array.ndim)])
+        graph.input(
+            f"in{i}", DTYPES[str(array.dtype)], [f"d{i}_{axis}" for axis in range(array.ndim)]
+        )
         for i, array in enumerate(arrays)
     ]
     results = function(*values)

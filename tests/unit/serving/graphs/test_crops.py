@@ -19,9 +19,7 @@ def run(images, centers, frames, side=SIDE, channels=1, scale=1.0, stride=1):
     def graph(images, centers, frames):
         return crops(images, centers, frames, side, channels, scale, stride)
 
-    (made,) = evaluate(
-        graph, images, np.asarray(centers, np.float32), np.asarray(frames, np.int32)
-    )
+    (made,) = evaluate(graph, images, np.asarray(centers, np.float32), np.asarray(frames, np.int32))
     return made
 
 
@@ -73,7 +71,9 @@ def test_colors_of_crops_are_converted_like_frames():
     images = images_of(1, 40, 50, 3)
     centers = [(20.5, 18.5)]
     colored = run(images, centers, [0], channels=3)
-    assert np.array_equal((colored[0, 2] * 255).round(), images[0, 13:25, 15:27, 2].astype(np.float32))
+    assert np.array_equal(
+        (colored[0, 2] * 255).round(), images[0, 13:25, 15:27, 2].astype(np.float32)
+    )
     gray = images.copy()
     gray[...] = images[..., :1]
     assert np.array_equal(run(gray, centers, [0]), run(images[..., :1].copy(), centers, [0]))

@@ -85,7 +85,9 @@ def conv(inputs, settings, weights):
     (x,) = inputs
     kernel, dilation = weights["kernel"], settings["dilation_rate"]
     reach = [(n - 1) * d + 1 for n, d in zip(settings["kernel_size"], dilation, strict=True)]
-    padded = np.pad(x, ((0, 0), *pads_of(x, reach, settings["strides"], settings["padding"]), (0, 0)))
+    padded = np.pad(
+        x, ((0, 0), *pads_of(x, reach, settings["strides"], settings["padding"]), (0, 0))
+    )
     y = 0
     for i, j, view in windows(padded, settings["kernel_size"], settings["strides"], dilation):
         y = y + view @ kernel[i, j]

@@ -70,7 +70,11 @@ def test_an_identity_folder(shared_data, tmp_path):
 
 def test_a_single_instance_folder(shared_data, tmp_path):
     contract = import_model([shared_data / "models" / ROBOT], tmp_path / "v1")
-    assert (contract.family, contract.kind, contract.channels) == ("instances", "single_instance", 3)
+    assert (contract.family, contract.kind, contract.channels) == (
+        "instances",
+        "single_instance",
+        3,
+    )
     assert contract.max_instances == 1
 
 

@@ -1,0 +1,86 @@
+"""A served result is the network's forward pass in torch followed by shoal_core."""
+
+import numpy as np
+import pytest
+
+from tests.unit.serving.graphs.running import read_gray_frames
+from tests.unit.serving.importing import torch_keras
+
+TOLERANCE_PX = 0.1
+
+
+@pytest.fixture(scope="module")
+def pair_frames(shared_data):
+    return read_gray_frames(shared_data / "pair" / "centered_pair_small.mp4", [100, 500])
+
+
+@pytest.fixture(scope="module")
+def large_frame(pair_frames):
+    """1536 × 2048 pixels with animals cut out of a real frame and blobs, all beyond 1,000 px."""
+    rng = np.random.default_rng(0)
+    frame = np.full((1536, 2048), np.median(pair_frames), np.float64)
+    y, x = np.mgrid[:1536, :2048]
+    for _ in range(6):
+        cx, cy, reach = rng.uniform((1050, 1050, 8), (2000, 1480, 25))
+        frame -= 90 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * reach**2))
+    frame[1110:1494, 1600:1984] = pair_frames[0, :, :, 0]
+    return frame.clip(0, 255).round().astype(np.uint8)[None, :, :, None]
+
+
+@pytest.fixture(params=["pair_frames", "large_frame"])
+def images(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_bottomup(served_models, images):
+    model = served_models["bottomup"]
+    (folder,) = served_models.sources("bottomup")
+    maps, expected = torch_keras.find_parts(folder, images)
+    made = model.run(images=images)
+    assert expected.peak_counts_BN.sum() > 2
+    assert np.array_equal(made["peak_counts"], expected.peak_counts_BN)
+    np.testing.assert_allclose(made["peaks"], expected.peaks_BNP2, atol=TOLERANCE_PX)
+    np.testing.assert_allclose(made["peak_values"], expected.peak_values_BNP, atol=1e-4)
+    scores = torch_keras.line_scores(maps, expected.peaks_BNP2, model.contract.skeleton.edges)
+    np.testing.assert_allclose(made["edge_scores"], scores, atol=1e-3)
+
+
+def test_topdown(served_models, images):
+    model = served_models["topdown"]
+    second, first = served_models.sources("topdown")
+    _, centroids = torch_keras.find_parts(first, images, stride=4)
+    for made in (model.run(images=images), model.run_composed(images=images)):
+        for frame, image in enumerate(images[..., 0]):
+            count = centroids.peak_counts_BN[frame, 0]
+            centers = centroids.peaks_BNP2[frame, 0, :count]
+            expected = torch_keras.find_in_crops(second, image, centers)
+            expected = expected[~np.isnan(expected).all(axis=(1, 2))]
+            assert len(expected) > 1
+            assert made["instance_counts"][frame] == len(expected)
+            found = made["instance_peaks"][frame, : len(expected)]
+            np.testing.assert_allclose(found, expected, atol=TOLERANCE_PX)
+
+
+def test_centered_instances_far_from_the_origin(served_models, large_frame):
+    (folder,) = served_models.sources("centered_instance")
+    centroids = np.array([[1722.4, 1290.7], [1841.3, 1305.9], [2046.2, 1530.6]], np.float32)
+    expected = torch_keras.find_in_crops(folder, large_frame[0, :, :, 0], centroids)
+    made = served_models["centered_instance"].run(images=large_frame, centroids=centroids[None])
+    count = made["instance_counts"][0]
+    expected = expected[~np.isnan(expected).all(axis=(1, 2))]
+    assert count == len(expected) > 1
+    np.testing.assert_allclose(made["instance_peaks"][0, :count], expected, atol=TOLERANCE_PX)
+
+
+def test_scaled_input_with_classes(shared_data, served_models):
+    images = read_gray_frames(shared_data / "flies_clip" / "clip.mp4", [0, 700])
+    (folder,) = served_models.sources("multiclass_bottomup")
+    maps, expected = torch_keras.find_parts(folder, images, scale=0.5, max_stride=16)
+    made = served_models["multiclass_bottomup"].run(images=images)
+    assert np.array_equal(made["peak_counts"], expected.peak_counts_BN)
+    np.testing.assert_allclose(made["peaks"], expected.peaks_BNP2, atol=TOLERANCE_PX)
+    classes = torch_keras.head(maps, "ClassMapsHead")
+    for b, n, p in np.argwhere(expected.peak_values_BNP > 0):
+        column, row = np.rint(expected.peaks_BNP2[b, n, p] / 4).astype(int)
+        probabilities = made["class_probabilities"][b, n, p]
+        np.testing.assert_allclose(probabilities, classes[b, row, column], atol=1e-3)
