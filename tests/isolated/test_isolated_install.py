@@ -5,14 +5,12 @@ names none, and what a service imports without naming fails here.
 """
 
 import subprocess
-import time
 from pathlib import Path
 
-import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.isolated.environments import DISTRIBUTIONS, build_wheels, installed, make_environment
+from tests.isolated.environments import DISTRIBUTIONS, installed, make_environment
+from tests.isolated.processes import SETTINGS, running_service
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -21,30 +19,6 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """
-
-SETTINGS = {
-    "decode": [],
-    "engine": ["model_repository={home}/models"],
-    "serving": ["home={home}", "engine_target=unix:{home}/absent"],
-    "tracking": ["serving_target=unix:{home}/absent"],
-    "labels": ["home={home}"],
-    "orchestrator": [
-        "home={home}",
-        "decode_target=unix:{home}/absent",
-        "serving_target=unix:{home}/absent",
-    ],
-    "worker": [
-        "orchestrator_target=unix:{home}/absent",
-        "labels_target=unix:{home}/absent",
-        "serving_target=unix:{home}/absent",
-    ],
-}
-OWN = {"core", "media", "common", "protos"}
-
-
-@pytest.fixture(scope="session")
-def constraints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheels(tmp_path_factory.mktemp("wheels"))
 
 
 @pytest.mark.parametrize(
@@ -55,44 +29,31 @@ def test_a_distribution_alone_imports_and_starts(
 ) -> None:
     python = make_environment(tmp_path / "env", constraints, f"shoal-{name}")
 
-    subprocess.run([python, "-c", IMPORT_ALL, f"shoal_{name}"], check=True, cwd=tmp_path)
+    if name != "cli":
+        subprocess.run([python, "-c", IMPORT_ALL, f"shoal_{name}"], check=True, cwd=tmp_path)
     present = installed(python)
     assert "torch" not in present
     others = {f"shoal-{service}" for service in SETTINGS if service != name}
     assert not present & others
     if name in SETTINGS:
-        assert_starts_and_stops(python, name, tmp_path)
+        with running_service(python, name, tmp_path / "home", tmp_path):
+            pass
 
 
-def assert_starts_and_stops(python: Path, name: str, home: Path) -> None:
-    target = f"unix:{home}/s"
-    settings = [f"listen={target}", *(s.format(home=home) for s in SETTINGS[name])]
-    process = subprocess.Popen(
-        [python, "-m", f"shoal_{name}", "--lifeline"]
-        + [word for setting in settings for word in ("--set", setting)],
-        stdin=subprocess.PIPE,
-        cwd=home,
+def test_the_command_alone_names_what_it_lacks(constraints: Path, tmp_path: Path) -> None:
+    """Rendering and embedded services are the extra `local`; without it the error says so."""
+    python = make_environment(tmp_path / "env", constraints, "shoal-cli")
+    shoal = python.parent / "shoal"
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "a.slp").touch()
+
+    assert subprocess.run([shoal, "--help"], check=True, capture_output=True).stdout
+    completed = subprocess.run(
+        [shoal, "render", "a.mp4", "a.slp", "-o", "b.mp4"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
-    try:
-        wait_until_serving(process, target)
-        process.stdin.close()
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until_serving(process: subprocess.Popen[bytes], target: str) -> None:
-    with grpc.insecure_channel(target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        deadline = time.monotonic() + 30
-        while True:
-            assert process.poll() is None, "the process ended before it served"
-            try:
-                response = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
-            except grpc.RpcError:
-                assert time.monotonic() < deadline, "the process never served"
-                time.sleep(0.05)
-                continue
-            assert response.status == health_pb2.HealthCheckResponse.SERVING
-            return
+    assert completed.returncode != 0
+    assert "pip install 'shoal-cli[local]'" in completed.stderr
+    assert completed.stderr.count("\n") == 1
