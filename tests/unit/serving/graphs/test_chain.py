@@ -35,5 +35,5 @@ def test_an_unknown_key_is_refused():
 
 @pytest.mark.parametrize(("key", "value"), [("inputs", []), ("outputs", ["scores"]), ("steps", [])])
 def test_a_value_that_nothing_makes_is_named(key, value):
-    with pytest.raises(InvalidArgument, match="images|scores|peaks"):
+    with pytest.raises(InvalidArgument, match=r"images|scores|peaks"):
         Chain.from_json(json.dumps({**json.loads(CHAIN.to_json()), key: value}))
