@@ -1,5 +1,6 @@
 """The `shoal` command: one line for an error, never a traceback."""
 
+import argparse
 import logging
 import os
 import signal
@@ -24,6 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     arguments.command_line = " ".join(["shoal", *(sys.argv[1:] if argv is None else argv)])[:200]
     interrupt_on_termination()
+    return carry_out(arguments)
+
+
+def carry_out(arguments: argparse.Namespace) -> int:
+    """Runs the command of parsed arguments; returns the exit status, whatever happens."""
     try:
         return int(arguments.run(arguments))
     except ShoalError as error:

@@ -1,0 +1,162 @@
+"""`shoal eval` and `shoal render` on files that this test and SLEAP wrote."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sleap_io as sio
+
+from shoal_cli.labels_file import read_labels
+from shoal_cli.main import main
+
+POINTS = np.array([[10.0, 10.0], [30.0, 10.0], [30.0, 40.0]])
+
+
+def write(
+    path: Path,
+    shift_px: float = 0.0,
+    nodes: tuple[str, ...] = ("head", "thorax", "tail"),
+    video: str = "/far/away/clip.mp4",
+    *,
+    predicted: bool = False,
+) -> Path:
+    """A file of two frames with two animals each, 200 px apart."""
+    skeleton = sio.Skeleton(list(nodes), edges=[(nodes[0], nodes[1])])
+    source = sio.Video(filename=video, open_backend=False)
+    order = [("head", "thorax", "tail").index(node) for node in nodes if node != "other"]
+    frames = []
+    for index in (3, 5):
+        animals = [POINTS[order] + shift_px + offset for offset in (0.0, 200.0)]
+        instances = [
+            sio.PredictedInstance.from_numpy(
+                points, skeleton=skeleton, point_scores=np.full(len(points), 0.9), score=0.8
+            )
+            if predicted
+            else sio.Instance.from_numpy(points, skeleton=skeleton)
+            for points in animals
+        ]
+        frames.append(sio.LabeledFrame(video=source, frame_idx=index, instances=instances))
+    sio.save_slp(sio.Labels(frames), str(path))
+    return path
+
+
+def figures(truth: Path, predicted: Path, folder: Path) -> dict[str, float]:
+    out = folder / "figures.json"
+    assert main(["eval", str(truth), str(predicted), "--json", str(out)]) == 0
+    return json.loads(out.read_text())
+
+
+def test_the_figures_have_these_keys(tmp_path: Path) -> None:
+    truth = write(tmp_path / "gt.slp")
+    assert list(figures(truth, write(tmp_path / "pr.slp", predicted=True), tmp_path)) == [
+        *("map", "mar", "oks_mean", "dist_mean_px", "dist_p50_px", "dist_p95_px"),
+        *("matched_count", "missed_count"),
+    ]
+
+
+@pytest.mark.parametrize("shift_px", [0.0, 3.0])
+def test_distances_are_those_of_the_shift(tmp_path: Path, shift_px: float) -> None:
+    truth = write(tmp_path / "gt.slp")
+    predicted = write(tmp_path / "pr.slp", shift_px, predicted=True)
+    result = figures(truth, predicted, tmp_path)
+    assert result["dist_p50_px"] == pytest.approx(shift_px * np.sqrt(2), abs=1e-4)
+    assert (result["matched_count"], result["missed_count"]) == (4, 0)
+
+
+def test_nodes_are_matched_by_name(tmp_path: Path) -> None:
+    truth = write(tmp_path / "gt.slp")
+    predicted = write(tmp_path / "pr.slp", nodes=("tail", "head", "thorax"), predicted=True)
+    assert figures(truth, predicted, tmp_path)["dist_mean_px"] == pytest.approx(0)
+
+
+def test_folders_of_videos_do_not_matter(tmp_path: Path) -> None:
+    truth = write(tmp_path / "gt.slp", video="C:\\data\\clip.mp4")
+    predicted = write(tmp_path / "pr.slp", predicted=True)
+    assert figures(truth, predicted, tmp_path)["map"] == pytest.approx(1)
+
+
+def test_other_nodes_are_one_line_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write(tmp_path / "gt.slp")
+    predicted = write(tmp_path / "pr.slp", nodes=("head", "thorax"), predicted=True)
+    assert main(["eval", str(truth), str(predicted)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "tail" in said
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not hdf5", "truncated"])
+def test_a_damaged_file_is_one_line_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | str | None
+) -> None:
+    truth = write(tmp_path / "gt.slp")
+    bad = tmp_path / "bad.slp"
+    if content == "truncated":
+        bad.write_bytes(truth.read_bytes()[: truth.stat().st_size // 2])
+    elif isinstance(content, bytes):
+        bad.write_bytes(content)
+    assert main(["eval", str(truth), str(bad)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("shoal: ")
+    assert said.count("\n") == 1
+    assert "bad.slp" in said
+
+
+def test_the_labels_of_a_real_file_come_with_tracks_and_scores(shared_data: Path) -> None:
+    labels = read_labels(shared_data / "flies_clip" / "clip.predictions.slp", prefer="predicted")
+    assert labels.track_names == ("female", "male")
+    (video,) = labels.videos
+    assert (video.name, len(video.frames)) == ("clip.mp4", 1500)
+    assert video.frames[0].track_indices_I.tolist() == [0, 1]
+    assert 0 < video.frames[0].point_scores_IN.min() <= 1
+
+
+def test_predictions_of_the_original_are_close_to_its_labels(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    folder = shared_data / "models" / "minimal_instance.UNet.bottomup"
+    result = figures(folder / "labels_gt.val.slp", folder / "labels_pr.val.slp", tmp_path)
+    assert result["missed_count"] == 0
+    assert result["dist_p95_px"] < 5
+
+
+def test_a_rendered_video_has_the_frames_asked_for(shared_data: Path, tmp_path: Path) -> None:
+    from shoal_media.readers import open_video
+
+    pair = shared_data / "pair"
+    out = tmp_path / "out.mp4"
+    line = ["render", str(pair / "centered_pair_small.mp4")]
+    line += [str(pair / "centered_pair_predictions.slp"), "-o", str(out), "--frames", "10-19"]
+    assert main(line) == 0
+    with open_video(out) as reader:
+        assert reader.info.frame_count == 10
+        assert not reader.info.is_gray  # the frames are gray, the poses are not
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("-o", "out.avi"), "out.avi"),
+        (("-o", "missing/out.mp4"), "missing"),
+        (("-o", "out.mp4", "--frames", "1090-1100"), "1090-1100"),
+    ],
+)
+def test_a_rendering_that_cannot_be_is_one_line_and_leaves_nothing(
+    shared_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pair = shared_data / "pair"
+    line = ["render", str(pair / "centered_pair_small.mp4")]
+    assert main([*line, str(pair / "centered_pair_predictions.slp"), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("shoal: ")
+    assert said.count("\n") == 1
+    assert named in said
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,179 @@
+"""What is checked before anything is started."""
+
+from pathlib import Path
+
+import pytest
+
+from shoal_cli.model_reference import ModelFolders, RegisteredModel, model_reference
+from shoal_cli.track_plan import plan_tracking
+from shoal_cli.track_settings import TrackSettings
+from shoal_core.errors import InvalidArgument, NotFound, ShoalError
+
+FLIES = TrackSettings(models=("flies",))
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"not empty")
+    return path
+
+
+def model_folder(parent: Path, name: str, *, weights: bool = True) -> Path:
+    folder = parent / name
+    folder.mkdir(parents=True)
+    (folder / "training_config.json").write_text("{}")
+    if weights:
+        (folder / "best_model.h5").write_bytes(b"weights")
+    return folder
+
+
+def reason(error: pytest.ExceptionInfo[ShoalError]) -> str:
+    return error.value.reason
+
+
+def test_several_videos_go_into_one_file(video: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(b"x")
+    plan = plan_tracking([str(video), str(other)], str(tmp_path / "out.slp"), FLIES)
+    assert [output.path for output in plan.outputs] == [tmp_path / "out.slp"]
+    assert plan.outputs[0].videos == (video, other)
+
+
+def test_a_folder_gets_one_file_per_video(video: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images.v1"
+    images.mkdir()
+    plan = plan_tracking([str(video), str(images)], f"{tmp_path}/out/", FLIES)
+    names = {output.path.name: output.videos for output in plan.outputs}
+    assert names == {"clip.slp": (video,), "images.v1.slp": (images,)}
+
+
+def test_two_videos_of_one_name_cannot_share_a_folder(video: Path, tmp_path: Path) -> None:
+    other = tmp_path / "b" / "clip.avi"
+    other.parent.mkdir()
+    other.write_bytes(b"x")
+    with pytest.raises(InvalidArgument) as caught:
+        plan_tracking([str(video), str(other)], f"{tmp_path}/out/", FLIES)
+    assert reason(caught) == "OUTPUT_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("missing/out.slp", "FOLDER_NOT_FOUND"),
+        ("missing/out/", "FOLDER_NOT_FOUND"),
+        ("out.h5", "OUTPUT_INVALID"),
+        (".", "OUTPUT_INVALID"),
+        ("clip.mp4/", "FOLDER_NOT_FOUND"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused(
+    video: Path, tmp_path: Path, output: str, expected: str
+) -> None:
+    with pytest.raises(ShoalError) as caught:
+        plan_tracking([str(video)], f"{tmp_path}/{output}", FLIES)
+    assert reason(caught) == expected
+
+
+def test_a_missing_video_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"clip\.mp4"):
+        plan_tracking([f"{tmp_path}/clip.mp4"], f"{tmp_path}/o.slp", FLIES)
+
+
+def test_an_empty_video_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(InvalidArgument, match=r"clip\.mp4 is an empty file"):
+        plan_tracking([f"{tmp_path}/clip.mp4"], f"{tmp_path}/o.slp", FLIES)
+
+
+def test_a_video_given_twice_is_refused(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="twice"):
+        plan_tracking([str(video), str(video)], f"{tmp_path}/o.slp", FLIES)
+
+
+def test_labels_that_are_read_are_not_overwritten(video: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.slp"
+    labels.touch()
+    settings = TrackSettings(models=("flies",), centroids=str(labels))
+    with pytest.raises(InvalidArgument, match="read and written"):
+        plan_tracking([str(video)], str(labels), settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("flies", "models/flies"),
+        ("flies@prod", "models/flies/aliases/prod"),
+        ("models/flies/versions/3", "models/flies/versions/3"),
+    ],
+)
+def test_names_are_those_of_the_registry(
+    value: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert model_reference([value]) == RegisteredModel(name)
+
+
+def test_a_folder_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = model_folder(tmp_path, "flies")
+    assert model_reference(["flies"]) == ModelFolders((folder,), "auto.flies")
+
+
+def test_a_folder_of_both_stages_is_one_model(tmp_path: Path) -> None:
+    stages = [model_folder(tmp_path / "flies", name) for name in ("centroid", "instance")]
+    assert model_reference([str(tmp_path / "flies")]) == ModelFolders(tuple(stages), "auto.flies")
+
+
+def test_two_stages_have_the_same_name_in_either_order(tmp_path: Path) -> None:
+    one, two = (str(model_folder(tmp_path, name)) for name in ("centroid", "instance"))
+    first, second = model_reference([one, two]), model_reference([two, one])
+    assert isinstance(first, ModelFolders)
+    assert isinstance(second, ModelFolders)
+    assert first.name == second.name == "auto.centroid-instance"
+
+
+def test_a_name_that_cannot_be_registered_is_made_registrable(tmp_path: Path) -> None:
+    reference = model_reference([str(model_folder(tmp_path, "my flies (2) " + "x" * 99))])
+    assert isinstance(reference, ModelFolders)
+    assert reference.name.startswith("auto.my-flies-2-")
+    assert len(reference.name) == 63
+
+
+def test_a_missing_file_of_a_model_is_named(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "flies", weights=False)
+    with pytest.raises(InvalidArgument, match=r"flies has no best_model\.h5") as caught:
+        model_reference([str(folder)])
+    assert reason(caught) == "MODEL_FILE_MISSING"
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"neither training_config\.json"):
+        model_reference([str(tmp_path)])
+
+
+def test_a_folder_of_many_models_is_refused(tmp_path: Path) -> None:
+    for name in "abc":
+        model_folder(tmp_path, name)
+    with pytest.raises(InvalidArgument, match="holds 3 models"):
+        model_reference([str(tmp_path)])
+
+
+@pytest.mark.parametrize("values", [[], ["a", "b", "c"]])
+def test_a_model_has_one_or_two_stages(values: list[str]) -> None:
+    with pytest.raises(InvalidArgument):
+        model_reference(values)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        model_reference([str(tmp_path / "nowhere")])
+
+
+@pytest.mark.parametrize("value", ["fl ies", "flies@", "@prod", "ünter"])
+def test_what_is_neither_folder_nor_name_is_refused(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgument):
+        model_reference([value])
