@@ -47,6 +47,8 @@ def tracker_config(message: pb.TrackerParameters) -> WindowTracker | None:
     _check_range(given, "max_tracks", 1, 10_000)
     _check_range(given, "target_instance_count", 1, 1000)
     _check_range(given, "min_similarity", 0, 1)
+    if "target_instance_count" in given:
+        given.setdefault("max_tracks", given["target_instance_count"])
     if window.HasField("window_frame_count"):
         given["window"] = window.window_frame_count
         _check_range(given, "window", 1, 1000)

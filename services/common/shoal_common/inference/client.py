@@ -3,7 +3,9 @@
 The stubs are those of `tritonclient`, so the same client speaks to Triton and to Shoal's engine.
 """
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +18,29 @@ from shoal_common.channel import open_channel
 from shoal_common.inference.contract import CONTRACT_PARAMETER, PoseContract
 from shoal_common.shm import FrameRing, Slots
 from shoal_common.status import from_rpc_error
-from shoal_core.errors import Internal, NotFound, ResourceExhausted, ShoalError
+from shoal_core.errors import (
+    AlreadyExists,
+    Internal,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    ShoalError,
+    Unavailable,
+)
 
-_DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32"}
+_DATATYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
 _DTYPES = {name: np.dtype(dtype) for dtype, name in _DATATYPES.items()}
 _CONTROL_SECONDS = 120.0
+_LOAD_SECONDS = 300.0
+"""Most time that an engine has to load a model; one that compiles takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,7 @@ class InferenceClient:
         self._channel = open_channel(target)
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._registered: set[str] = set()
+        self._registering = asyncio.Lock()
 
     async def infer(
         self,
@@ -51,26 +72,26 @@ class InferenceClient:
         """Returns all outputs of a model, read-only.
 
         Raises:
-            NotFound: the model is not loaded.
-            InvalidArgument: an input does not fit.
+            NotFound: The engine does not have the model.
+            InvalidArgument: An input does not fit.
             ResourceExhausted: ENGINE_BUSY when the engine's queue is full.
-            Unavailable, DeadlineExceeded: the engine cannot be reached, or is too slow.
+            PermissionDenied: REGION_FORBIDDEN when the engine may not read the ring.
+            Unavailable: The engine cannot be reached, or has not loaded the model.
+            DeadlineExceeded: It is too slow.
         """
         request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
         rings = [value.ring for value in inputs.values() if isinstance(value, SharedFrames)]
         for name, value in inputs.items():
             _add_input(request, name, value)
-        for ring in rings:
-            await self._register(ring)
         try:
+            await self._register(rings)
             response = await self._call(self._stub.ModelInfer, request, timeout_s)
-        except ShoalError as error:
-            if not (rings and "shared memory region" in error.message):
+        except NotFound as error:
+            if not (rings and _is_unknown_region(error)):
                 raise
-            # The engine has restarted and knows nothing of the ring.
-            self._registered.clear()
-            for ring in rings:
-                await self._register(ring)
+            # The engine has restarted and knows nothing of the rings.
+            self._registered.difference_update(ring.name for ring in rings)
+            await self._register(rings)
             response = await self._call(self._stub.ModelInfer, request, timeout_s)
         return _outputs(response)
 
@@ -79,11 +100,11 @@ class InferenceClient:
         await self._call(
             self._stub.RepositoryModelLoad,
             service_pb2.RepositoryModelLoadRequest(model_name=model),
-            _CONTROL_SECONDS,
+            _LOAD_SECONDS,
         )
 
     async def unload_model(self, model: str) -> None:
-        """Drops a model."""
+        """Drops every version of a model."""
         await self._call(
             self._stub.RepositoryModelUnload,
             service_pb2.RepositoryModelUnloadRequest(model_name=model),
@@ -129,16 +150,22 @@ class InferenceClient:
         """Closes the channel."""
         await self._channel.close()
 
-    async def _register(self, ring: FrameRing) -> None:
-        if ring.name not in self._registered:
-            await self._call(
-                self._stub.SystemSharedMemoryRegister,
-                service_pb2.SystemSharedMemoryRegisterRequest(
-                    name=ring.name, key=ring.name, offset=0, byte_size=ring.data_bytes
-                ),
-                _CONTROL_SECONDS,
-            )
-            self._registered.add(ring.name)
+    async def _register(self, rings: Sequence[FrameRing]) -> None:
+        for ring in rings:
+            if ring.name in self._registered:
+                continue
+            async with self._registering:
+                if ring.name not in self._registered:
+                    await self._register_now(ring)
+                    self._registered.add(ring.name)
+
+    async def _register_now(self, ring: FrameRing) -> None:
+        request = service_pb2.SystemSharedMemoryRegisterRequest(
+            name=ring.name, key=ring.name, offset=0, byte_size=ring.data_bytes
+        )
+        # Registered already: by a call whose answer was lost; names of rings are never reused.
+        with contextlib.suppress(AlreadyExists):
+            await self._call(self._stub.SystemSharedMemoryRegister, request, _CONTROL_SECONDS)
 
     async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:
@@ -148,10 +175,29 @@ class InferenceClient:
 
 
 def _typed(error: grpc.aio.AioRpcError) -> ShoalError:
-    # Triton answers UNAVAILABLE for a full queue as well as for an engine that is gone.
-    if error.code() is grpc.StatusCode.UNAVAILABLE and "queue" in (error.details() or "").lower():
-        return ResourceExhausted("ENGINE_BUSY", "The engine's queue is full; try again.")
-    return from_rpc_error(error, "engine")
+    """The error as a caller can act on it.
+
+    Triton answers UNAVAILABLE when its queue is full and when it cannot open shared memory, as
+    well as when it is not there; Shoal's engine says which by the reason.
+    """
+    typed = from_rpc_error(error, "engine")
+    if not isinstance(typed, Unavailable):
+        return typed
+    text = typed.message.lower()
+    if typed.reason == "QUEUE_FULL" or "maximum queue size" in text:
+        return ResourceExhausted("ENGINE_BUSY", "The engine's queue is full; try again later.")
+    if "unable to open shared memory" in text:
+        return PermissionDenied(
+            "REGION_FORBIDDEN",
+            "The engine cannot open the frames in shared memory; run it on the same machine, as "
+            "the same user.",
+        )
+    return typed
+
+
+def _is_unknown_region(error: NotFound) -> bool:
+    by_triton = "unable to find" in error.message.lower() and "shared memory" in error.message
+    return error.reason == "REGION_NOT_REGISTERED" or by_triton
 
 
 def _add_input(

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from numpy.typing import NDArray
@@ -27,8 +27,6 @@ _RETRY_SECONDS = 0.25
 _PATIENCE_SECONDS = 30.0
 _REQUEST_SECONDS = 120.0
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True)
 class Deployed:
@@ -45,7 +43,7 @@ class Deployment:
 
     def __init__(self, serving: grpc.aio.Channel, name: str) -> None:
         """Prepares to watch `models/{model}[/aliases/{alias}|/versions/{version}]`."""
-        self._stub = serving_pb2_grpc.ServingServiceAsyncStub(serving)
+        self._stub = serving_pb2_grpc.ServingServiceStub(serving)
         self._name = name
         self._clients: dict[str, InferenceClient] = {}
         self._deployed: Deployed | None = None
@@ -60,7 +58,8 @@ class Deployment:
             NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
             Unavailable: ENGINE_UNAVAILABLE when nothing serves it in time.
         """
-        if self._watching is None:
+        if self._watching is None or self._watching.done():
+            self._failure = None
             self._watching = asyncio.create_task(self._watch())
         async with self._changed:
             try:
@@ -85,20 +84,27 @@ class Deployment:
     ) -> tuple[PoseContract, dict[str, NDArray[Any]]]:
         """Returns the contract and the model's outputs.
 
-        An engine that is full, restarting or moving is asked again for a while.
+        An engine that is full, restarting or moving is asked again for a while, wherever the
+        deployment is by then.
 
         Raises:
-            ShoalError: What the engine said last; see `InferenceClient.infer`.
+            ShoalError: What the engine said last; see `InferenceClient.infer` and `current`.
         """
-
-        async def once() -> tuple[PoseContract, dict[str, NDArray[Any]]]:
+        give_up = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        while True:
             deployed = await self.current()
-            outputs = await deployed.client.infer(
-                deployed.model, deployed.version, inputs, timeout_s=_REQUEST_SECONDS
-            )
-            return deployed.contract, outputs
-
-        return await _patiently(once)
+            try:
+                outputs = await deployed.client.infer(
+                    deployed.model, deployed.version, inputs, timeout_s=_REQUEST_SECONDS
+                )
+            except (Unavailable, NotFound, ResourceExhausted) as error:
+                passes = not isinstance(error, ResourceExhausted) or error.reason == "ENGINE_BUSY"
+                if not passes or asyncio.get_running_loop().time() >= give_up:
+                    raise
+                logger.warning("asking the engine for %s again: %s", self._name, error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return deployed.contract, outputs
 
     async def aclose(self) -> None:
         """Ends the watch and the channels to engines."""
@@ -137,16 +143,3 @@ class Deployment:
             version=response.engine_version,
             contract=PoseContract.from_json(response.version.pose_contract_json),
         )
-
-
-async def _patiently(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Repeats an attempt while its failure may pass by itself."""
-    give_up = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return await attempt()
-        except (Unavailable, NotFound, ResourceExhausted) as error:
-            if asyncio.get_running_loop().time() >= give_up:
-                raise
-            logger.warning("asking the engine again: %s", error.message)
-            await asyncio.sleep(_RETRY_SECONDS)

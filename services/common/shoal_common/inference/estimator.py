@@ -175,7 +175,7 @@ def _best(poses: FramePoses, most: int | None) -> FramePoses:
 
 def _padded(centroids: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Returns [B, I, 2], frames with fewer animals filled up with NaN."""
-    most = max(1, *(len(rows) for rows in centroids))
+    most = max((len(rows) for rows in centroids), default=0) or 1
     padded = np.full((len(centroids), most, 2), np.nan, np.float32)
     for row, of_frame in enumerate(centroids):
         padded[row, : len(of_frame)] = of_frame
