@@ -56,7 +56,7 @@ check-all: lint ## Also what is slow or needs environments of its own
 
 .PHONY: bench
 bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
-	$(BIN)/python tests/benchmarks/throughput.py
+	$(BIN)/python -m tests.benchmarks.throughput
 
 .PHONY: demo
 demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result

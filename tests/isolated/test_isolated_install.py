@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.isolated.environments import DISTRIBUTIONS, installed, make_environment
-from tests.isolated.processes import SETTINGS, running_service
+from tests.processes import SETTINGS, running_service
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -53,6 +53,7 @@ def test_the_command_alone_names_what_it_lacks(constraints: Path, tmp_path: Path
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        check=False,
     )
     assert completed.returncode != 0
     assert "pip install 'shoal-cli[local]'" in completed.stderr

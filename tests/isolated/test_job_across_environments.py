@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.isolated.environments import make_environment
-from tests.isolated.processes import running_service, target
+from tests.processes import running_service, target
 
 SERVICES = ("decode", "engine", "serving", "labels", "orchestrator", "worker")
 

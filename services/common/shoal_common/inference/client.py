@@ -5,7 +5,8 @@ The stubs are those of `tritonclient`, so the same client speaks to Triton and t
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from shoal_common.shm import FrameRing, Slots
 from shoal_common.status import from_rpc_error
 from shoal_core.errors import (
     AlreadyExists,
+    DeadlineExceeded,
     Internal,
     NotFound,
     PermissionDenied,
@@ -27,6 +29,8 @@ from shoal_core.errors import (
     ShoalError,
     Unavailable,
 )
+
+logger = logging.getLogger(__name__)
 
 _DATATYPES = {
     "bool": "BOOL",
@@ -51,15 +55,25 @@ class SharedFrames:
     slots: Slots
     shape: tuple[int, int, int, int]
 
+    @property
+    def pixels_BHWC(self) -> NDArray[np.uint8]:
+        """The frames where they lie."""
+        return self.ring.view(self.slots, self.shape[1:])
+
 
 class InferenceClient:
-    """Speaks to one engine; one channel for as long as it lives."""
+    """Speaks to one engine; one channel for as long as it lives.
+
+    Frames in a ring are read in place by an engine that shares memory with this process, and
+    travel inside the request to any other.
+    """
 
     def __init__(self, target: str) -> None:
         self._channel = open_channel(target)
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._registered: set[str] = set()
         self._registering = asyncio.Lock()
+        self._shares_memory = True
 
     async def infer(
         self,
@@ -75,33 +89,25 @@ class InferenceClient:
             NotFound: The engine does not have the model.
             InvalidArgument: An input does not fit.
             ResourceExhausted: ENGINE_BUSY when the engine's queue is full.
-            PermissionDenied: REGION_FORBIDDEN when the engine may not read the ring.
             Unavailable: The engine cannot be reached, or has not loaded the model.
             DeadlineExceeded: It is too slow.
         """
-        request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
-        rings = [value.ring for value in inputs.values() if isinstance(value, SharedFrames)]
-        for name, value in inputs.items():
-            _add_input(request, name, value)
+        rings = {value.ring.name for value in inputs.values() if isinstance(value, SharedFrames)}
         try:
-            await self._register(rings)
-            response = await self._call(self._stub.ModelInfer, request, timeout_s)
+            return await self._infer(model, version, inputs, timeout_s)
         except NotFound as error:
             if not (rings and _is_unknown_region(error)):
                 raise
             # The engine has restarted and knows nothing of the rings.
-            self._registered.difference_update(ring.name for ring in rings)
-            await self._register(rings)
-            response = await self._call(self._stub.ModelInfer, request, timeout_s)
-        return _outputs(response)
+            self._registered.difference_update(rings)
+            return await self._infer(model, version, inputs, timeout_s)
 
-    async def load_model(self, model: str) -> None:
-        """Loads and warms every version of a model that the repository holds."""
-        await self._call(
-            self._stub.RepositoryModelLoad,
-            service_pb2.RepositoryModelLoadRequest(model_name=model),
-            _LOAD_SECONDS,
-        )
+    async def load_model(self, model: str, version: str | None = None) -> None:
+        """Loads and warms one version of a model, or every one that the repository holds."""
+        request = service_pb2.RepositoryModelLoadRequest(model_name=model)
+        if version is not None:
+            request.parameters["version"].string_param = version
+        await self._call(self._stub.RepositoryModelLoad, request, _LOAD_SECONDS)
 
     async def unload_model(self, model: str) -> None:
         """Drops every version of a model."""
@@ -150,14 +156,34 @@ class InferenceClient:
         """Closes the channel."""
         await self._channel.close()
 
-    async def _register(self, rings: Sequence[FrameRing]) -> None:
-        for ring in rings:
-            if ring.name in self._registered:
-                continue
-            async with self._registering:
-                if ring.name not in self._registered:
+    async def _infer(
+        self,
+        model: str,
+        version: str,
+        inputs: Mapping[str, NDArray[Any] | SharedFrames],
+        timeout_s: float,
+    ) -> dict[str, NDArray[Any]]:
+        request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+        for name, value in inputs.items():
+            is_inline = isinstance(value, SharedFrames) and not await self._reads(value.ring)
+            _add_input(request, name, value.pixels_BHWC if is_inline else value)
+        return _outputs(await self._call(self._stub.ModelInfer, request, timeout_s))
+
+    async def _reads(self, ring: FrameRing) -> bool:
+        """Whether the engine reads the ring's memory; it is asked once."""
+        if ring.name in self._registered:
+            return True
+        async with self._registering:
+            if self._shares_memory and ring.name not in self._registered:
+                try:
                     await self._register_now(ring)
                     self._registered.add(ring.name)
+                except (Unavailable, DeadlineExceeded, ResourceExhausted):
+                    raise
+                except ShoalError as error:
+                    logger.warning("frames travel inside requests: %s", error.message)
+                    self._shares_memory = False
+        return ring.name in self._registered
 
     async def _register_now(self, ring: FrameRing) -> None:
         request = service_pb2.SystemSharedMemoryRegisterRequest(

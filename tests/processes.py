@@ -37,8 +37,11 @@ def target(sockets: Path, name: str) -> str:
 
 
 @contextmanager
-def running_service(python: Path, name: str, home: Path, sockets: Path) -> Iterator[None]:
-    """Runs a service until the end of the block, where it must end by itself with status 0."""
+def running_service(python: Path, name: str, home: Path, sockets: Path) -> Iterator[int]:
+    """Runs a service until the end of the block, where it must end by itself with status 0.
+
+    Yields its process id.
+    """
     (home / "models" / "repository").mkdir(parents=True, exist_ok=True)
     settings = [
         f"listen={target(sockets, name)}",
@@ -52,7 +55,7 @@ def running_service(python: Path, name: str, home: Path, sockets: Path) -> Itera
     )
     try:
         wait_until_serving(process, target(sockets, name))
-        yield
+        yield process.pid
         process.stdin.close()
         assert process.wait(timeout=30) == 0, f"{name} did not end well"
     finally:
