@@ -20,7 +20,7 @@ from shoal_orchestrator.task_rows import TaskRow
 class Ledger:
     """Jobs and tasks in a database. A fencing token, once returned, is on the disk.
 
-    A worker *holds* a task while its token is the last that was given out and the job runs,
+    A worker *holds* a task from its lease on until another leases it, it ends or its job does;
     also when its lease has expired but nobody else has taken the task yet.
     """
 
@@ -172,8 +172,7 @@ class Ledger:
             if is_permanent(error) or row.task.attempt_count >= self._max_attempts:
                 await self._fail_job(connection, row, error)
             else:
-                # The lease is over: with the next number its token is not the last any more.
-                await task_rows.move(connection, row, TaskState.PENDING, fencing_token=token + 1)
+                await task_rows.move(connection, row, TaskState.PENDING, worker_id=None)
 
     async def expire(
         self, key: TaskKey, token: int, *, counts: bool, exhausted: ShoalError
@@ -235,13 +234,9 @@ async def _existing(connection: AsyncConnection, key: TaskKey) -> TaskRow:
 
 async def _held(connection: AsyncConnection, key: TaskKey, token: int) -> TaskRow:
     row = await task_rows.find(connection, key)
-    held = (
-        row is not None
-        and row.task.fencing_token == token
-        and row.state in (TaskState.LEASED, TaskState.PENDING)
-        and row.job_state is JobState.RUNNING
-    )
-    if row is None or not held:
+    if row is None or row.task.fencing_token != token or row.worker_id is None:
+        raise lease_lost(key, token)
+    if row.state not in (TaskState.LEASED, TaskState.PENDING):
         raise lease_lost(key, token)
     return row
 

@@ -18,6 +18,8 @@ class TaskRow:
 
     task: LeasedTask
     state: TaskState
+    worker_id: str | None
+    """Who leased it last; None if nobody has, or if the task was taken or given back."""
     job_sequence: int
     job_state: JobState
 
@@ -95,15 +97,14 @@ async def is_finished(connection: AsyncConnection, sequence: int) -> bool:
 
 
 async def revoke(connection: AsyncConnection, sequence: int) -> None:
-    """Takes the tasks of a job out of their workers' hands: their tokens are not the last."""
+    """Takes the tasks of a job that are not complete out of their workers' hands."""
     check_task(TaskState.LEASED, TaskState.PENDING)
     is_leased = TASKS.c.state == TaskState.LEASED.value
     await connection.execute(
         update(TASKS)
         .where(TASKS.c.job_sequence == sequence, TASKS.c.state != TaskState.COMPLETE.value)
         .values(
-            state=case((is_leased, TaskState.PENDING.value), else_=TASKS.c.state),
-            fencing_token=TASKS.c.fencing_token + 1,
+            state=case((is_leased, TaskState.PENDING.value), else_=TASKS.c.state), worker_id=None
         )
     )
 
@@ -137,6 +138,7 @@ def _task(row: RowMapping) -> TaskRow:
             spec=row["spec"],
         ),
         state=TaskState(row["state"]),
+        worker_id=row["worker_id"],
         job_sequence=row["job_sequence"],
         job_state=JobState(row["job_state"]),
     )

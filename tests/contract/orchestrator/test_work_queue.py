@@ -347,3 +347,20 @@ async def test_killing_the_whole_ensemble_often_does_not_fail_its_job(ensemble: 
             ensemble.clock.advance(LEASE_SECONDS)
             assert await client.lease(wait_ms=30_000) is not None
             assert (await client.get(job.name)).state == jobs_pb2.JOB_STATE_RUNNING
+
+
+async def test_workers_lost_after_restarts_count_once_they_were_heard_of(
+    ensemble: Ensemble,
+) -> None:
+    for _ in range(3):
+        async with ensemble.orchestrator() as client:
+            job = await client.create()
+            assert job.state != jobs_pb2.JOB_STATE_FAILED
+            task = await client.must_lease()
+        async with ensemble.orchestrator() as client:
+            await client.renew(task)
+            await ensemble.clock.until_someone_sleeps(LEASE_SECONDS)
+            ensemble.clock.advance(LEASE_SECONDS)
+            await ensemble.clock.until_someone_sleeps(LEASE_SECONDS)  # the sweeper has been round
+            last = await client.get(job.name)
+    assert last.state == jobs_pb2.JOB_STATE_FAILED

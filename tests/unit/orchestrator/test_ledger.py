@@ -156,10 +156,13 @@ async def test_worker_that_dies_on_every_attempt_fails_the_job(ledger: Ledger) -
 
 async def test_leases_that_do_not_count_never_exhaust_a_task(ledger: Ledger) -> None:
     await ledger.submit(new_job())
-    for _ in range(10):
+    for counts in [True] * 2 + [False] * 10:
         task = await leased(ledger)
-        await ledger.expire(task.key, task.fencing_token, counts=False, exhausted=LOST)
+        await ledger.expire(task.key, task.fencing_token, counts=counts, exhausted=LOST)
     assert (await ledger.job(FLY)).state is JobState.RUNNING
+    task = await leased(ledger)
+    await ledger.expire(task.key, task.fencing_token, counts=True, exhausted=LOST)
+    assert (await ledger.job(FLY)).state is JobState.FAILED
 
 
 async def test_expired_lease_can_be_taken_up_until_somebody_else_has_it(ledger: Ledger) -> None:
@@ -190,37 +193,43 @@ async def test_completing_twice_is_completing_once(ledger: Ledger) -> None:
     assert (await ledger.job(FLY)).progress.committed_frame_count == 10
 
 
-async def cancelled(ledger: Ledger, _task: LeasedTask) -> None:
+async def cancelled(ledger: Ledger, _lost: LeasedTask, _other: LeasedTask) -> None:
     await ledger.cancel(FLY)
 
 
-async def queued_again(ledger: Ledger, _task: LeasedTask) -> None:
+async def queued_again(ledger: Ledger, _lost: LeasedTask, _other: LeasedTask) -> None:
     await ledger.cancel(FLY)
     await ledger.submit(new_job())
 
 
-async def expired_and_cancelled_and_running_again(ledger: Ledger, task: LeasedTask) -> None:
-    await ledger.expire(task.key, task.fencing_token, counts=True, exhausted=LOST)
-    await queued_again(ledger, task)
-    while other := await ledger.lease("other"):
-        if other.key != task.key:
-            continue
-        await ledger.fail(other.key, other.fencing_token, AWAY)
-        return
+async def running_again(ledger: Ledger, lost: LeasedTask, other: LeasedTask) -> None:
+    await queued_again(ledger, lost, other)
+    assert (await leased(ledger)).key == other.key
 
 
-async def given_back(ledger: Ledger, task: LeasedTask) -> None:
-    await ledger.fail(task.key, task.fencing_token, AWAY)
+async def running_again_after_expiry(ledger: Ledger, lost: LeasedTask, other: LeasedTask) -> None:
+    await ledger.expire(lost.key, lost.fencing_token, counts=True, exhausted=LOST)
+    await running_again(ledger, lost, other)
 
 
-async def given_away(ledger: Ledger, task: LeasedTask) -> None:
-    await ledger.expire(task.key, task.fencing_token, counts=True, exhausted=LOST)
-    await leased(ledger)
+async def given_back(ledger: Ledger, lost: LeasedTask, _other: LeasedTask) -> None:
+    await ledger.fail(lost.key, lost.fencing_token, AWAY)
 
 
-async def job_failed(ledger: Ledger, task: LeasedTask) -> None:
-    other = await leased(ledger)
+async def given_away(ledger: Ledger, lost: LeasedTask, _other: LeasedTask) -> None:
+    await ledger.expire(lost.key, lost.fencing_token, counts=True, exhausted=LOST)
+    assert (await leased(ledger)).key == lost.key
+
+
+async def job_failed(ledger: Ledger, _lost: LeasedTask, other: LeasedTask) -> None:
     await ledger.fail(other.key, other.fencing_token, NotFound("VIDEO_NOT_FOUND", "Gone."))
+
+
+async def failed_itself(ledger: Ledger, lost: LeasedTask, _other: LeasedTask) -> None:
+    await ledger.fail(lost.key, lost.fencing_token, NotFound("VIDEO_NOT_FOUND", "Gone."))
+
+
+CALLS = {"reclaim": (), "complete": (DONE,), "fail": (AWAY,)}
 
 
 @pytest.mark.parametrize(
@@ -228,21 +237,30 @@ async def job_failed(ledger: Ledger, task: LeasedTask) -> None:
     [
         cancelled,
         queued_again,
-        expired_and_cancelled_and_running_again,
+        running_again,
+        running_again_after_expiry,
         given_back,
         given_away,
         job_failed,
+        failed_itself,
     ],
 )
-@pytest.mark.parametrize("call", ["reclaim", "complete", "fail"])
+@pytest.mark.parametrize("call", CALLS)
 async def test_worker_that_lost_its_task_is_told(ledger: Ledger, loss, call: str) -> None:
     await ledger.submit(new_job())
-    task = await leased(ledger)
-    await loss(ledger, task)
-    rest = {"reclaim": (), "complete": (DONE,), "fail": (AWAY,)}[call]
+    other, lost = await leased(ledger), await leased(ledger)
+    await loss(ledger, lost, other)
     with pytest.raises(Aborted) as caught:
-        await getattr(ledger, call)(task.key, task.fencing_token, *rest)
+        await getattr(ledger, call)(lost.key, lost.fencing_token, *CALLS[call])
     assert caught.value.reason == "LEASE_LOST"
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_task_that_nobody_leased_is_nobodys(ledger: Ledger, call: str) -> None:
+    await ledger.submit(new_job())
+    await leased(ledger)
+    with pytest.raises(Aborted):
+        await getattr(ledger, call)(TaskKey(FLY, 1), 0, *CALLS[call])
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail"])
@@ -341,6 +359,17 @@ async def test_jobs_come_newest_first_of_one_project(ledger: Ledger) -> None:
     rest = await ledger.jobs("lab", before=newest[-1].sequence, limit=2)
     assert [job.name[-1] for job in newest + rest] == ["c", "b", "a"]
     assert await ledger.jobs("other", before=None, limit=2) == []
+
+
+async def test_commits_survive_a_power_cut(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "ledger.db"))
+    async with engine.begin() as connection:
+        pragmas = {
+            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous")
+        }
+    await engine.dispose()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2}  # 2 is FULL
 
 
 async def test_foreign_file_is_no_ledger(tmp_path: Path, clock: FakeClock) -> None:
