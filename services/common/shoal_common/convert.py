@@ -98,13 +98,14 @@ def frame_poses(batch: pose_pb2.PoseBatch) -> Iterator[FramePoses]:
         InvalidArgument: POSES_INVALID when the columns do not fit together,
             TENSOR_INVALID when one of them is broken.
     """
-    frame_indices, counts = array(batch.frame_indices), array(batch.instance_counts)
+    frame_indices = _column(batch, "frame_indices", np.int64)
+    counts = _column(batch, "instance_counts", np.int32)
     columns = (
-        array(batch.points_px),
-        array(batch.point_scores),
-        array(batch.instance_scores),
-        array(batch.track_indices),
-        array(batch.tracking_scores),
+        _column(batch, "points_px", np.float32),
+        _column(batch, "point_scores", np.float32),
+        _column(batch, "instance_scores", np.float32),
+        _column(batch, "track_indices", np.int32),
+        _column(batch, "tracking_scores", np.float32),
     )
     _check_columns(frame_indices, counts, columns)
     stops = np.cumsum(counts)
@@ -122,6 +123,17 @@ def frame_poses(batch: pose_pb2.PoseBatch) -> Iterator[FramePoses]:
         )
 
 
+def _column(batch: pose_pb2.PoseBatch, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+    column = array(getattr(batch, name))
+    if column.dtype != dtype:
+        raise InvalidArgument(
+            "POSES_INVALID",
+            f"Column {name} of a pose batch must be {np.dtype(dtype).name}, not {column.dtype}.",
+            column=name,
+        )
+    return column
+
+
 def _check_columns(
     frame_indices: NDArray[Any], counts: NDArray[Any], columns: tuple[NDArray[Any], ...]
 ) -> None:
@@ -135,6 +147,7 @@ def _check_columns(
         and points.ndim == 3
         and points.shape[2] == 2
         and point_scores.shape == points.shape[:2]
+        and all(column.ndim == 1 for column in columns[2:])
         and all(len(column) == instance_count for column in columns)
     )
     if not fits:

@@ -43,15 +43,17 @@ def tracker_config(message: pb.TrackerParameters) -> WindowTracker | None:
     if message.WhichOneof("method") is None:
         return None
     window = message.window
-    given = _given(window, "max_tracks", "target_instance_count", "min_similarity")
+    given = _given(
+        window, "window_frame_count", "max_tracks", "target_instance_count", "min_similarity"
+    )
+    _check_range(given, "window_frame_count", 1, 1000)
     _check_range(given, "max_tracks", 1, 10_000)
     _check_range(given, "target_instance_count", 1, 1000)
     _check_range(given, "min_similarity", 0, 1)
     if "target_instance_count" in given:
         given.setdefault("max_tracks", given["target_instance_count"])
-    if window.HasField("window_frame_count"):
-        given["window"] = window.window_frame_count
-        _check_range(given, "window", 1, 1000)
+    if "window_frame_count" in given:
+        given["window"] = given.pop("window_frame_count")
     if window.similarity != pb.SIMILARITY_UNSPECIFIED:
         given["similarity"] = _choice("similarity", window.similarity, _SIMILARITIES)
     if window.assignment != pb.ASSIGNMENT_UNSPECIFIED:

@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -71,12 +72,14 @@ def _guard_unary(
 
 
 def _guard_stream(
-    behavior: Callable[[Any, Context], AsyncIterator[Any]], method: str
+    behavior: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def call(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            async for response in behavior(request, context):
-                yield response
+            # Closed here and now: a caller that leaves must not keep the servicer's resources.
+            async with aclosing(behavior(request, context)) as responses:
+                async for response in responses:
+                    yield response
         except Exception as error:  # noqa: BLE001 -- the last line of defence: becomes a status
             await _abort(context, error, method)
 

@@ -165,8 +165,10 @@ class InferenceClient:
     ) -> dict[str, NDArray[Any]]:
         request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
         for name, value in inputs.items():
-            is_inline = isinstance(value, SharedFrames) and not await self._reads(value.ring)
-            _add_input(request, name, value.pixels_BHWC if is_inline else value)
+            if isinstance(value, SharedFrames) and not await self._reads(value.ring):
+                _add_input(request, name, value.pixels_BHWC)
+            else:
+                _add_input(request, name, value)
         return _outputs(await self._call(self._stub.ModelInfer, request, timeout_s))
 
     async def _reads(self, ring: FrameRing) -> bool:

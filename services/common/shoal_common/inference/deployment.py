@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_common.inference.client import InferenceClient, SharedFrames
 from shoal_common.inference.contract import PoseContract
+from shoal_common.shm import FrameRing
 from shoal_common.status import typed_errors
 from shoal_core.errors import (
     DeadlineExceeded,
@@ -27,6 +28,8 @@ _RETRY_SECONDS = 0.25
 _PATIENCE_SECONDS = 30.0
 _REQUEST_SECONDS = 120.0
 
+Sleep = Callable[[float], Awaitable[None]]
+
 
 @dataclass(frozen=True)
 class Deployed:
@@ -41,43 +44,47 @@ class Deployed:
 class Deployment:
     """One deployment, by name; resolved when first asked for, then watched."""
 
-    def __init__(self, serving: grpc.aio.Channel, name: str) -> None:
+    def __init__(
+        self, serving: grpc.aio.Channel, name: str, *, sleep: Sleep = asyncio.sleep
+    ) -> None:
         """Prepares to watch `models/{model}[/aliases/{alias}|/versions/{version}]`."""
         self._stub = serving_pb2_grpc.ServingServiceStub(serving)
         self._name = name
+        self._sleep = sleep
         self._clients: dict[str, InferenceClient] = {}
-        self._deployed: Deployed | None = None
-        self._failure: ShoalError | None = None
-        self._changed = asyncio.Condition()
+        self._answer: asyncio.Future[Deployed] | None = None
         self._watching: asyncio.Task[None] | None = None
 
     async def current(self) -> Deployed:
         """Returns where the model is served; waits until it is.
 
         Raises:
-            NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+            FailedPrecondition: MODEL_LOAD_FAILED.
             Unavailable: ENGINE_UNAVAILABLE when nothing serves it in time.
         """
-        if self._watching is None or self._watching.done():
-            self._failure = None
+        if self._answer is None or self._watching is None or self._watching.done():
+            # A watch ends with a failure, which may have been cured since.
+            self._answer = asyncio.get_running_loop().create_future()
             self._watching = asyncio.create_task(self._watch())
-        async with self._changed:
+        answer, watching = self._answer, self._watching
+        if not answer.done():
+            patience = asyncio.ensure_future(self._sleep(_PATIENCE_SECONDS))
             try:
-                await asyncio.wait_for(
-                    self._changed.wait_for(lambda: self._deployed or self._failure),
-                    _PATIENCE_SECONDS,
-                )
-            except TimeoutError as error:
-                raise Unavailable(
-                    "ENGINE_UNAVAILABLE",
-                    f"No engine has served {self._name} within {_PATIENCE_SECONDS:g} s; see the "
-                    "logs of serving and engine.",
-                    deployment=self._name,
-                ) from error
-        if self._deployed is None:
-            assert self._failure is not None
-            raise self._failure
-        return self._deployed
+                waited: list[asyncio.Future[Any]] = [answer, watching, patience]
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                patience.cancel()
+        if watching.done():
+            watching.result()
+        if not answer.done():
+            raise Unavailable(
+                "ENGINE_UNAVAILABLE",
+                f"No engine has served {self._name} within {_PATIENCE_SECONDS:g} s; see the "
+                "logs of serving and engine.",
+                deployment=self._name,
+            )
+        return answer.result()
 
     async def infer(
         self, inputs: Mapping[str, NDArray[Any] | SharedFrames]
@@ -90,21 +97,34 @@ class Deployment:
         Raises:
             ShoalError: What the engine said last; see `InferenceClient.infer` and `current`.
         """
-        give_up = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while True:
-            deployed = await self.current()
+        patience: asyncio.Future[None] | None = None
+        try:
+            while True:
+                deployed = await self.current()
+                try:
+                    outputs = await deployed.client.infer(
+                        deployed.model, deployed.version, inputs, timeout_s=_REQUEST_SECONDS
+                    )
+                except (Unavailable, NotFound, ResourceExhausted) as error:
+                    patience = patience or asyncio.ensure_future(self._sleep(_PATIENCE_SECONDS))
+                    if patience.done() or not _may_pass(error):
+                        raise
+                    logger.warning("asking the engine for %s again: %s", self._name, error.message)
+                    await self._sleep(_RETRY_SECONDS)
+                else:
+                    return deployed.contract, outputs
+        finally:
+            if patience is not None:
+                patience.cancel()
+
+    async def forget(self, ring: FrameRing) -> None:
+        """Tells the engines that a ring has gone."""
+        for client in self._clients.values():
             try:
-                outputs = await deployed.client.infer(
-                    deployed.model, deployed.version, inputs, timeout_s=_REQUEST_SECONDS
-                )
-            except (Unavailable, NotFound, ResourceExhausted) as error:
-                passes = not isinstance(error, ResourceExhausted) or error.reason == "ENGINE_BUSY"
-                if not passes or asyncio.get_running_loop().time() >= give_up:
-                    raise
-                logger.warning("asking the engine for %s again: %s", self._name, error.message)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return deployed.contract, outputs
+                await client.forget(ring)
+            except (Unavailable, DeadlineExceeded) as error:
+                # An engine that is gone has forgotten already.
+                logger.warning("the engine keeps no ring: %s", error.message)
 
     async def aclose(self) -> None:
         """Ends the watch and the channels to engines."""
@@ -115,23 +135,21 @@ class Deployment:
             await client.aclose()
 
     async def _watch(self) -> None:
+        """Follows the deployment; ends with the error that says that there is none."""
         request = serving_pb2.WatchDeploymentRequest(name=self._name)
         while True:
             try:
                 with typed_errors("serving"):
                     async for response in self._stub.WatchDeployment(request, wait_for_ready=True):
-                        await self._set(self._resolved(response), None)
+                        self._set(self._resolved(response))
             except (Unavailable, DeadlineExceeded) as error:
                 logger.warning("watching %s: %s", self._name, error.message)
-            except ShoalError as error:
-                await self._set(None, error)
-                return
-            await asyncio.sleep(_RETRY_SECONDS)
+            await self._sleep(_RETRY_SECONDS)
 
-    async def _set(self, deployed: Deployed | None, failure: ShoalError | None) -> None:
-        async with self._changed:
-            self._deployed, self._failure = deployed, failure
-            self._changed.notify_all()
+    def _set(self, deployed: Deployed) -> None:
+        if self._answer is None or self._answer.done():
+            self._answer = asyncio.get_running_loop().create_future()
+        self._answer.set_result(deployed)
 
     def _resolved(self, response: serving_pb2.WatchDeploymentResponse) -> Deployed:
         target = response.engine_target
@@ -143,3 +161,8 @@ class Deployment:
             version=response.engine_version,
             contract=PoseContract.from_json(response.version.pose_contract_json),
         )
+
+
+def _may_pass(error: ShoalError) -> bool:
+    """Whether waiting may cure it: a full queue or a restart, but not a full memory."""
+    return not isinstance(error, ResourceExhausted) or error.reason == "ENGINE_BUSY"
