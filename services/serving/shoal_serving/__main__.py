@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from shoal.serving.v1 import serving_pb2_grpc
-from shoal_common.channel import open_channel
+from shoal_common.inference.client import InferenceClient
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
 from shoal_serving.config import ServingConfig
@@ -28,12 +28,12 @@ async def build(
         poll_seconds: Time between two looks at an engine whose models are watched.
     """
     registry = Registry(config.home / "models")
-    channel = open_channel(config.engine_target)
+    client = InferenceClient(config.engine_target)
     limits = ConversionLimits(
         seconds=config.import_timeout_seconds, memory_bytes=config.import_memory_limit_bytes
     )
     engine = EngineControl(
-        channel, target=config.engine_target, wait_seconds=config.engine_wait_seconds
+        client, target=config.engine_target, wait_seconds=config.engine_wait_seconds
     )
     deployments = Deployments(registry=registry, engine=engine, poll_seconds=poll_seconds)
     service = ServingService(
@@ -49,7 +49,7 @@ async def build(
     )
 
     async def close() -> None:
-        await channel.close()
+        await client.aclose()
         registry.close()
 
     return (
