@@ -2,35 +2,74 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from shoal.tracking.v1 import tracking_pb2 as pb
+from shoal.common.v1 import frame_pb2
+from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_core.pose import FramePoses
 from shoal_tracking.frames import FrameSource
+from shoal_tracking.slots import FrameSlots, Placed
+
+
+@dataclass(frozen=True)
+class TimedPoses:
+    """The poses of a frame, and where the time went, in milliseconds."""
+
+    poses: FramePoses
+    queue_ms: float = 0.0
+    decode_ms: float = 0.0
+    inference_ms: float = 0.0
+    grouping_ms: float = 0.0
 
 
 class FrameInference:
     """Estimates the poses of one session's frames; several frames may be under way."""
 
     def __init__(
-        self, *, estimator: PoseEstimator, frames: FrameSource, clock: Callable[[], float]
+        self,
+        *,
+        deployment: Deployment,
+        estimator: PoseEstimator,
+        frames: FrameSource,
+        slots: FrameSlots,
+        clock: Callable[[], float],
     ) -> None:
+        self._deployment = deployment
         self._estimator = estimator
         self._frames = frames
+        self._slots = slots
         self._clock = clock
         # Readers and regions belong to one frame at a time; the first come is the first read.
         self._reading = asyncio.Lock()
 
-    async def poses(self, item: pb.FrameItem, latency: pb.LatencyBreakdown) -> FramePoses:
-        """Returns the poses of a frame and fills in where the time went."""
-        arrived = self._clock()
+    async def poses(
+        self, frame_index: int, payload: frame_pb2.FramePayload, *, arrived: float
+    ) -> TimedPoses:
+        """Returns the poses of a frame that arrived at a time of the session's clock."""
         async with self._reading:
             begun = self._clock()
-            frame_HWC = await asyncio.to_thread(self._frames.read, item.frame)
+            placed = await asyncio.to_thread(self._read, payload)
         decoded = self._clock()
-        estimate = await self._estimator.estimate(frame_HWC[None], [item.frame_index])
-        latency.queue_ms = (begun - arrived) * 1000
-        latency.decode_ms = (decoded - begun) * 1000
-        latency.inference_ms = estimate.inference_ms
-        latency.grouping_ms = estimate.grouping_ms
-        return estimate.poses[0]
+        try:
+            estimate = await self._estimator.estimate(placed, [frame_index])
+        finally:
+            self._slots.release(placed)
+        return TimedPoses(
+            poses=estimate.poses[0],
+            queue_ms=(begun - arrived) * 1000,
+            decode_ms=(decoded - begun) * 1000,
+            inference_ms=estimate.inference_ms,
+            grouping_ms=estimate.grouping_ms,
+        )
+
+    async def aclose(self) -> None:
+        """Frees videos and shared memory, here and at the engine."""
+        # On threads: a read that its caller has given up must end before its video is closed.
+        await asyncio.to_thread(self._frames.close)
+        ring = await asyncio.to_thread(self._slots.close)
+        if ring is not None:
+            await self._deployment.forget(ring)
+
+    def _read(self, payload: frame_pb2.FramePayload) -> Placed:
+        return self._slots.place(self._frames.read(payload))

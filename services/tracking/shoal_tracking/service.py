@@ -1,6 +1,7 @@
 """shoal.tracking.v1.TrackingService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal.tracking.v1 import tracking_pb2_grpc as pb_grpc
@@ -24,6 +25,9 @@ class TrackingService(pb_grpc.TrackingServiceServicer):
             raise InvalidArgument(
                 "CONFIG_EXPECTED_FIRST", "The first message of a session must carry `config`."
             )
-        async with self._sessions.open(first.config) as session:
-            async for response in session.run(request_iterator):
+        async with (
+            self._sessions.open(first.config) as session,
+            aclosing(session.run(request_iterator)) as responses,
+        ):
+            async for response in responses:
                 yield response

@@ -3,35 +3,30 @@
 Frames of a session are inferred several at a time; linking is strictly in order.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal_common import convert
 from shoal_common.interceptors import error_status
+from shoal_common.ordering import in_order
 from shoal_core.errors import FailedPrecondition, InvalidArgument
 from shoal_core.pose import FramePoses
 from shoal_core.skeleton import Skeleton
 from shoal_core.tracking.tracker import Tracker
-from shoal_tracking.inference import FrameInference
+from shoal_tracking.inference import FrameInference, TimedPoses
 
 
-@dataclass
+@dataclass(frozen=True)
 class Item:
-    """One request on its way through the session; times in seconds of the session's clock."""
+    """One request that has become poses, or has failed to."""
 
-    request: pb.TrackFramesRequest
+    frame_index: int
+    """The index that the client gave; 0 where it gave none."""
     arrived: float
-    latency: pb.LatencyBreakdown = field(default_factory=pb.LatencyBreakdown)
-
-    @property
-    def frame_index(self) -> int:
-        """The index that the client gave, 0 where it gave none."""
-        if self.request.WhichOneof("payload") == "frame":
-            return self.request.frame.frame_index
-        indices = self.request.poses.poses.frame_indices.data
-        return int.from_bytes(indices[:8], "little", signed=True)
+    """Time of the session's clock."""
+    outcome: TimedPoses | Exception
 
 
 class Session:
@@ -58,45 +53,34 @@ class Session:
 
     async def run(
         self, requests: AsyncIterator[pb.TrackFramesRequest]
-    ) -> AsyncIterator[pb.TrackFramesResponse]:
+    ) -> AsyncGenerator[pb.TrackFramesResponse, None]:
         """Yields one answer per request; a full window slows the client down."""
-        window: asyncio.Queue[tuple[Item, asyncio.Task[FramePoses]] | None] = asyncio.Queue(
-            maxsize=self._in_flight_frame_count
-        )
-        feeding = asyncio.create_task(self._feed(requests, window))
-        try:
-            while (entry := await window.get()) is not None:
-                yield await self._answer(*entry)
-            await feeding
-        finally:
-            feeding.cancel()
-            while not window.empty():
-                if (left := window.get_nowait()) is not None:
-                    left[1].cancel()
+        items = in_order(requests, self._item, look_ahead=self._in_flight_frame_count)
+        async with aclosing(items):
+            async for item in items:
+                yield self._answer(item)
 
-    async def _feed(
-        self,
-        requests: AsyncIterator[pb.TrackFramesRequest],
-        window: asyncio.Queue[tuple[Item, asyncio.Task[FramePoses]] | None],
-    ) -> None:
+    async def _item(self, request: pb.TrackFramesRequest) -> Item:
+        arrived = self._clock()
+        outcome: TimedPoses | Exception
         try:
-            async for request in requests:
-                item = Item(request, self._clock())
-                await window.put((item, asyncio.create_task(self._poses(item))))
-        finally:
-            await window.put(None)
+            outcome = await self._poses(request, arrived)
+        except Exception as error:  # noqa: BLE001 -- one item fails, the stream goes on
+            outcome = error
+        return Item(_frame_index(request), arrived, outcome)
 
-    async def _poses(self, item: Item) -> FramePoses:
-        match item.request.WhichOneof("payload"):
+    async def _poses(self, request: pb.TrackFramesRequest, arrived: float) -> TimedPoses:
+        match request.WhichOneof("payload"):
             case "frame":
                 if self._inference is None:
                     raise FailedPrecondition(
                         "MODEL_MISSING",
                         "This session has no model and takes poses only; name one in `config`.",
                     )
-                return await self._inference.poses(item.request.frame, item.latency)
+                frame = request.frame
+                return await self._inference.poses(frame.frame_index, frame.frame, arrived=arrived)
             case "poses":
-                return self._given_poses(item)
+                return TimedPoses(self._given_poses(request.poses))
             case "config":
                 raise InvalidArgument(
                     "CONFIG_REPEATED", "The configuration comes first and only once."
@@ -106,8 +90,8 @@ class Session:
                     "POSES_INVALID", "The message carries neither a frame nor poses."
                 )
 
-    def _given_poses(self, item: Item) -> FramePoses:
-        frames = list(convert.frame_poses(item.request.poses.poses))
+    def _given_poses(self, item: pb.PosesItem) -> FramePoses:
+        frames = list(convert.frame_poses(item.poses))
         node_count = len(self._skeleton.nodes)
         if len(frames) != 1 or frames[0].points_px_IN2.shape[1] != node_count:
             raise InvalidArgument(
@@ -116,25 +100,35 @@ class Session:
             )
         return frames[0]
 
-    async def _answer(
-        self, item: Item, estimating: asyncio.Task[FramePoses]
-    ) -> pb.TrackFramesResponse:
+    def _answer(self, item: Item) -> pb.TrackFramesResponse:
         try:
-            poses = await estimating
-            linked = self._link(poses, item)
+            if isinstance(item.outcome, Exception):
+                raise item.outcome
+            begun = self._clock()
+            linked = self._link(item.outcome.poses)
+            linking_ms = (self._clock() - begun) * 1000
+            response = pb.TrackFramesResponse(
+                frame_index=linked.frame_index,
+                poses=convert.pose_batch([linked], len(self._skeleton.nodes)),
+                track_names=self._new_track_names(linked),
+            )
         except Exception as error:  # noqa: BLE001 -- one item fails, the stream goes on
             return pb.TrackFramesResponse(
                 frame_index=item.frame_index, error=error_status(error, "TrackFrames item")
             )
-        item.latency.total_ms = (self._clock() - item.arrived) * 1000
-        return pb.TrackFramesResponse(
-            frame_index=linked.frame_index,
-            poses=convert.pose_batch([linked], len(self._skeleton.nodes)),
-            track_names=self._new_track_names(linked),
-            latency=item.latency,
+        response.latency.CopyFrom(
+            pb.LatencyBreakdown(
+                queue_ms=item.outcome.queue_ms,
+                decode_ms=item.outcome.decode_ms,
+                inference_ms=item.outcome.inference_ms,
+                grouping_ms=item.outcome.grouping_ms,
+                linking_ms=linking_ms,
+                total_ms=(self._clock() - item.arrived) * 1000,
+            )
         )
+        return response
 
-    def _link(self, poses: FramePoses, item: Item) -> FramePoses:
+    def _link(self, poses: FramePoses) -> FramePoses:
         if poses.frame_index <= self._last_frame_index:
             raise InvalidArgument(
                 "FRAME_OUT_OF_ORDER",
@@ -143,12 +137,8 @@ class Session:
                 frame_index=poses.frame_index,
                 last_frame_index=self._last_frame_index,
             )
+        linked = poses if self._tracker is None else self._tracker.update(poses)
         self._last_frame_index = poses.frame_index
-        if self._tracker is None:
-            return poses
-        begun = self._clock()
-        linked = self._tracker.update(poses)
-        item.latency.linking_ms = (self._clock() - begun) * 1000
         return linked
 
     def _new_track_names(self, poses: FramePoses) -> list[str]:
@@ -159,3 +149,10 @@ class Session:
         self._named_track_count = track_count
         unnamed = range(len(self._track_names), track_count)
         return [*self._track_names, *(f"track_{index}" for index in unnamed)]
+
+
+def _frame_index(request: pb.TrackFramesRequest) -> int:
+    if request.WhichOneof("payload") == "frame":
+        return request.frame.frame_index
+    indices = request.poses.poses.frame_indices.data
+    return int.from_bytes(indices[:8], "little", signed=True)

@@ -8,14 +8,17 @@ import grpc
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal_common import convert
 from shoal_common.convert_parameters import inference_settings, tracker_config
+from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.inference.settings import InferenceSettings
 from shoal_common.roots import AllowedRoots
-from shoal_core.errors import ResourceExhausted
+from shoal_core.errors import InvalidArgument, ResourceExhausted
 from shoal_core.tracking import Tracker
 from shoal_tracking.frames import FrameSource
 from shoal_tracking.inference import FrameInference
 from shoal_tracking.session import Session
+from shoal_tracking.slots import FrameSlots
 
 
 class Sessions:
@@ -43,8 +46,9 @@ class Sessions:
 
         Raises:
             ResourceExhausted: SESSION_LIMIT.
-            InvalidArgument: SKELETON_INVALID or PARAMETER_INVALID.
-            NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+            InvalidArgument: SKELETON_INVALID, PARAMETER_INVALID or CENTROIDS_MISSING.
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+            Unavailable: ENGINE_UNAVAILABLE.
         """
         if self._session_count >= self._max_session_count:
             raise ResourceExhausted(
@@ -61,27 +65,44 @@ class Sessions:
 
     async def _make(self, config: pb.SessionConfig, stack: AsyncExitStack) -> Session:
         tracker = tracker_config(config.tracker)
-        inference = None
+        settings = inference_settings(config.inference)
+        inference: FrameInference | None = None
+        classes: tuple[str, ...] = ()
         if config.model:
             deployment = Deployment(self._serving, config.model)
             stack.push_async_callback(deployment.aclose)
             contract = (await deployment.current()).contract
+            _check_takes_frames(contract, config.model)
             skeleton, classes = contract.skeleton, contract.classes
-            frames = stack.enter_context(FrameSource(self._roots))
-            inference = FrameInference(
-                estimator=PoseEstimator(
-                    deployment=deployment, settings=inference_settings(config.inference)
-                ),
-                frames=frames,
-                clock=self._clock,
-            )
+            inference = self._inference(deployment, settings)
+            stack.push_async_callback(inference.aclose)
         else:
-            skeleton, classes = convert.skeleton(config.skeleton), ()
+            skeleton = convert.skeleton(config.skeleton)
         return Session(
             skeleton=skeleton,
-            track_names=classes,
+            # A tracker numbers its own tracks; only untracked identities are classes.
+            track_names=classes if tracker is None else (),
             inference=inference,
             tracker=None if tracker is None else Tracker(tracker),
             clock=self._clock,
             in_flight_frame_count=self._in_flight_frame_count,
+        )
+
+    def _inference(self, deployment: Deployment, settings: InferenceSettings) -> FrameInference:
+        return FrameInference(
+            deployment=deployment,
+            estimator=PoseEstimator(deployment=deployment, settings=settings),
+            frames=FrameSource(self._roots),
+            slots=FrameSlots(self._in_flight_frame_count),
+            clock=self._clock,
+        )
+
+
+def _check_takes_frames(contract: PoseContract, model: str) -> None:
+    if contract.takes_centroids:
+        raise InvalidArgument(
+            "CENTROIDS_MISSING",
+            f"{model} needs to be told where the animals are, which live sessions cannot; import "
+            "it together with its centroid model.",
+            model=model,
         )
