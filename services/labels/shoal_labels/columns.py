@@ -87,7 +87,7 @@ class PoseColumns:
         Raises:
             InvalidArgument: POSES_INVALID when they do not.
         """
-        frame_count, instance_count = len(self.frame_indices_F), len(self.instance_scores_M)
+        frame_count, instance_count = self.frame_indices_F.size, self.instance_scores_M.size
         for column, array in zip(COLUMN_TYPES, self.arrays(), strict=True):
             rows = instance_count if column.per_instance else frame_count
             expected = (rows, *column.row_shape(node_count))

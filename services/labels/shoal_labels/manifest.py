@@ -1,13 +1,15 @@
 """The manifest: which label sets exist and which segment files make them up.
 
-Every method is one transaction. A reader sees a segment as a whole or not at all.
+Every method is one transaction, which runs to its end also if the caller is cancelled. A reader
+sees a segment as a whole or not at all.
 """
 
 import contextlib
 import errno
+import functools
 import os
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DatabaseError
@@ -43,12 +45,31 @@ from shoal_labels.schema import (
     schema_versions,
     segments,
 )
+from shoal_labels.unbroken import Unbroken
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def transaction(
+    method: Callable[Concatenate["Manifest", Arguments], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate["Manifest", Arguments], Coroutine[Any, Any, Result]]:
+    """Makes a method unbreakable: a driver that is cancelled loses its connection."""
+
+    @functools.wraps(method)
+    async def call(
+        self: "Manifest", /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        return await self.unbroken.run(method(self, *args, **kwargs))
+
+    return call
 
 
 class Manifest:
     """Label sets and segments in a database; one process writes at a time."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.unbroken = Unbroken()
         self._engine = engine
         self._write_engine = engine.execution_options(**{WRITE: True})
 
@@ -71,8 +92,10 @@ class Manifest:
 
     async def close(self) -> None:
         """Releases the database."""
+        await self.unbroken.settle()
         await self._engine.dispose()
 
+    @transaction
     async def create_label_set(self, label_set: LabelSet) -> LabelSet:
         """Adds a label set, or returns the one with the same contents that is there.
 
@@ -93,6 +116,7 @@ class Manifest:
             )
         return existing
 
+    @transaction
     async def import_label_sets(
         self, imported: Sequence[tuple[LabelSet, Sequence[Segment]]]
     ) -> None:
@@ -104,6 +128,7 @@ class Manifest:
                     for segment in its_segments:
                         await insert_segment(connection, segment)
 
+    @transaction
     async def replace_video(self, label_set: LabelSet) -> None:
         """Stores the video of a label set anew, for example after it was found elsewhere."""
         async with self._writing() as connection:
@@ -113,6 +138,7 @@ class Manifest:
                 .values(video_json=label_set.to_json()["video_json"])
             )
 
+    @transaction
     async def label_set(self, key: LabelSetKey) -> LabelSet:
         """Returns one label set.
 
@@ -125,6 +151,7 @@ class Manifest:
             raise label_set_not_found(key)
         return label_set
 
+    @transaction
     async def list_label_sets(self, project: str, after: str, limit: int) -> list[LabelSet]:
         """Returns at most `limit` label sets of a project by name, from the one after `after`."""
         query = (
@@ -136,6 +163,7 @@ class Manifest:
         async with self._reading() as connection:
             return [label_set_of(row) for row in await connection.execute(query)]
 
+    @transaction
     async def delete_label_set(self, key: LabelSetKey) -> list[str]:
         """Removes a label set; returns the paths of its segment files.
 
@@ -151,6 +179,7 @@ class Manifest:
                 await connection.execute(delete(table).where(of_label_set(table, key)))
             return list(paths)
 
+    @transaction
     async def claim(self, target: SegmentTarget) -> None:
         """Remembers that a writer with this token has begun; older ones are refused from now.
 
@@ -162,6 +191,7 @@ class Manifest:
             await require_label_set(connection, target.key)
             await _raise_fence(connection, target)
 
+    @transaction
     async def put_segment(self, segment: Segment) -> str | None:
         """Makes a segment visible; returns the path of the file that it replaces.
 
@@ -183,6 +213,7 @@ class Manifest:
             await insert_segment(connection, segment)
             return replaced
 
+    @transaction
     async def list_segments(self, key: LabelSetKey, after: int, limit: int) -> list[Segment]:
         """Returns at most `limit` segments by index, from the one after `after`.
 
@@ -199,6 +230,7 @@ class Manifest:
             await require_label_set(connection, key)
             return [segment_of(row) for row in await connection.execute(query)]
 
+    @transaction
     async def segments_in_frame_order(self, key: LabelSetKey) -> list[Segment]:
         """Returns the segments of a label set by their frames.
 
@@ -210,6 +242,7 @@ class Manifest:
             await require_label_set(connection, key)
             return [segment_of(row) for row in await connection.execute(query)]
 
+    @transaction
     async def segment_paths(self) -> set[str]:
         """Returns the paths of all visible segment files."""
         async with self._reading() as connection:

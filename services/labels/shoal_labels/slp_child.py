@@ -52,15 +52,13 @@ async def run(task: Task, request: Mapping[str, Any]) -> Any:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        line = await process.stdout.readline()
-    except (BrokenPipeError, ConnectionResetError):
-        line = b""
-    finally:
-        # The answer is complete, or nobody waits for it.
+        line = await _exchange_lines(process.stdin, process.stdout, json.dumps(request).encode())
+        returncode = await process.wait()
+    except BaseException:
         if process.returncode is None:
             process.kill()
-        returncode = await process.wait()
+        await process.wait()
+        raise
     if not line.endswith(b"\n"):
         raise ChildDied(returncode)
     answer = json.loads(line)
@@ -69,6 +67,19 @@ async def run(task: Task, request: Mapping[str, Any]) -> Any:
         error_type = getattr(errors, error["type"])
         raise error_type(error["reason"], error["message"], **error["metadata"])
     return answer["result"]
+
+
+async def _exchange_lines(
+    writer: asyncio.StreamWriter, reader: asyncio.StreamReader, line: bytes
+) -> bytes:
+    """Sends a line and returns the answer; empty if the child dies before."""
+    try:
+        writer.write(line + b"\n")
+        answer = await reader.readline()
+        writer.close()
+    except (BrokenPipeError, ConnectionResetError):
+        answer = b""
+    return answer
 
 
 def label_set_to_json(label_set: LabelSet) -> dict[str, Any]:
@@ -162,7 +173,9 @@ def _answer(task: Callable[[Mapping[str, Any]], Any], request: Mapping[str, Any]
 
 
 def _end_with_input(partial: str | None) -> None:
-    sys.stdin.buffer.read()
+    # Past the buffer, whose lock would break the end of the process.
+    while os.read(0, 4096):
+        pass
     if partial is not None:
         Path(partial).unlink(missing_ok=True)
     os._exit(1)
@@ -178,11 +191,17 @@ def main() -> None:
         target=_end_with_input, args=[request.get("partial")], name="lifeline", daemon=True
     )
     lifeline.start()
-    answer = _answer({"export": _export, "import": _import}[sys.argv[1]], request)
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+    status = 1
+    try:
+        answer = _answer({"export": _export, "import": _import}[sys.argv[1]], request)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+        status = 0
+    except Exception:  # noqa: BLE001 -- a bug: the parent reports it, the log has the traceback
+        traceback.print_exc()
+        sys.stderr.flush()
     # Without clean-up: HDF5 2.0 crashes there if the disk was full.
-    os._exit(0)
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,15 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 from shoal_labels.columns import PoseColumns, invalid
-from shoal_labels.disk_file import make_folder
 from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment, SegmentTarget
 from shoal_labels.manifest import Manifest
 from shoal_labels.segments import SegmentFile, SegmentReader, SegmentWriter
-
-Result = TypeVar("Result")
+from shoal_labels.unbroken import Unbroken
 
 SEGMENTS = "segments"
 """Folder of the segment files, below the store's folder."""
@@ -31,11 +28,11 @@ class LabelStore:
         self._lock = asyncio.Lock()
         self._pins: Counter[str] = Counter()
         self._doomed: set[str] = set()
-        self._publishing: set[asyncio.Task[Any]] = set()
+        self._unbroken = Unbroken()
 
     async def settle(self) -> None:
         """Waits until what is being made visible is."""
-        await asyncio.gather(*self._publishing, return_exceptions=True)
+        await self._unbroken.settle()
 
     async def close(self) -> None:
         """Settles and releases the manifest."""
@@ -48,7 +45,6 @@ class LabelStore:
         They are left behind when the process dies between writing a file and making it visible.
         """
         known = await self.manifest.segment_paths()
-        await asyncio.to_thread(make_folder, self.folder / SEGMENTS)
         return await asyncio.to_thread(self._remove_unknown, self.folder / SEGMENTS, known)
 
     async def create(self, label_set: LabelSet) -> LabelSet:
@@ -67,7 +63,7 @@ class LabelStore:
             imported: Label sets and their finished segments.
             files: The folder of their files; what is not needed in there is removed.
         """
-        await self._to_its_end(self._publish_import(imported, files))
+        await self._unbroken.run(self._publish_import(imported, files))
 
     async def replace_video(self, label_set: LabelSet) -> None:
         """See `Manifest.replace_video`."""
@@ -128,7 +124,7 @@ class LabelStore:
         Raises:
             See `Manifest.put_segment`.
         """
-        return await self._to_its_end(self._publish(target, writer))
+        return await self._unbroken.run(self._publish(target, writer))
 
     async def _publish(self, target: SegmentTarget, writer: SegmentWriter) -> Segment:
         try:
@@ -151,12 +147,6 @@ class LabelStore:
             finally:
                 known = await self.manifest.segment_paths()
                 await asyncio.to_thread(self._remove_unknown, files, known)
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, Result]) -> Result:
-        task = asyncio.create_task(work)
-        self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
-        return await asyncio.shield(task)
 
     @contextlib.asynccontextmanager
     async def snapshot(self, keys: Iterable[LabelSetKey]) -> AsyncIterator[list[list[Segment]]]:
@@ -204,8 +194,10 @@ class LabelStore:
                 (self.folder / path).unlink(missing_ok=True)
 
     def _remove_unknown(self, folder: Path, known: set[str]) -> int:
+        if not folder.is_dir():
+            return 0
         removed = 0
-        for path in sorted(folder.rglob("*"), reverse=True):
+        for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
             if path.is_dir():
                 with contextlib.suppress(OSError):  # not empty
                     path.rmdir()
