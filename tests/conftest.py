@@ -10,5 +10,5 @@ def shared_data() -> Path:
     """Real recordings, labels and models beside the checkout; skips where they are missing."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"no real recordings beside the checkout ({folder.parent.name}/data is missing)")
+        pytest.skip("no real recordings beside the checkout: ../shared/data is missing")
     return folder
