@@ -8,13 +8,11 @@ import numpy as np
 
 from shoal.jobs.v1 import jobs_pb2
 from shoal_common.convert_parameters import inference_settings
-from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_common.shm import FrameRing
 from shoal_core.coordinates import instance_centroids
-from shoal_core.errors import Unavailable
 from shoal_worker.label_sets import LabelSets, SegmentKey
 from shoal_worker.pipeline import Centroids, Pipeline
 from shoal_worker.queue import Lease
@@ -35,8 +33,7 @@ class SegmentWork:
         """Commits the poses of the task's frames."""
         task = lease.task
         segment = task.infer_segment
-        deployed = await deployment.current()
-        contract = deployed.contract
+        contract = (await deployment.current()).contract
         reader = await self._videos.open(task.spec.video)
         centroids = await self._centroids(task, contract)
         settings = inference_settings(task.spec.inference)
@@ -44,7 +41,7 @@ class SegmentWork:
         # Every request holds a batch, one more is being decoded and one waits.
         slot_count = (self._request_count + 2) * settings.batch_size
         slot_bytes = height_px * width_px * channels
-        async with _ring(deployed.client, slot_count, slot_bytes) as ring:
+        async with _ring(deployment, slot_count, slot_bytes) as ring:
             estimator = PoseEstimator(deployment=deployment, settings=settings)
             pipeline = Pipeline(
                 videos=self._videos,
@@ -55,6 +52,12 @@ class SegmentWork:
             )
             poses = await pipeline.run(
                 _frame_indices(segment, centroids), centroids=centroids, advance=lease.advance
+            )
+        if pipeline.overflow_frame_count:
+            logger.warning(
+                "%s: in %d frames the model found more than it can return",
+                task.name,
+                pipeline.overflow_frame_count,
             )
         key = SegmentKey(
             label_set=segment.label_set,
@@ -92,7 +95,7 @@ def _frame_indices(
 
 @asynccontextmanager
 async def _ring(
-    client: InferenceClient, slot_count: int, slot_bytes: int
+    deployment: Deployment, slot_count: int, slot_bytes: int
 ) -> AsyncIterator[FrameRing]:
     """Yields a ring that neither this machine nor the engine remembers afterwards."""
     ring = FrameRing.create(slot_count, slot_bytes)
@@ -100,8 +103,4 @@ async def _ring(
         yield ring
     finally:
         ring.close()
-        try:
-            await client.forget(ring)
-        except Unavailable as error:
-            # An engine that is gone has forgotten already.
-            logger.warning("the engine keeps no ring: %s", error.message)
+        await deployment.forget(ring)

@@ -1,6 +1,6 @@
 """The worker's side of the label store."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
 from shoal.common.v1 import video_pb2
@@ -57,7 +57,9 @@ class LabelSets:
                 _segment_messages(key, frames, node_count), timeout=_STREAM_SECONDS
             )
 
-    async def frames(self, label_set: str, start: int, stop: int) -> AsyncIterator[FramePoses]:
+    async def frames(
+        self, label_set: str, start: int, stop: int
+    ) -> AsyncGenerator[FramePoses, None]:
         """Yields the frames of a label set in order; `stop` 0 means the end."""
         request = labels_pb2.StreamPosesRequest(
             label_set=label_set, range=video_pb2.FrameRange(start=start, stop=stop)

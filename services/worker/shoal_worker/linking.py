@@ -1,6 +1,7 @@
 """The task that links the poses of a whole video into tracks, in order."""
 
 import asyncio
+from contextlib import aclosing
 
 from shoal_common.convert_parameters import tracker_config
 from shoal_core.errors import InvalidArgument
@@ -9,10 +10,12 @@ from shoal_core.tracking import Tracker
 from shoal_worker.label_sets import LabelSets, SegmentKey
 from shoal_worker.queue import Lease
 
-_FRAMES_PER_SEGMENT = 8192
+FRAMES_PER_SEGMENT = 8192
 
 
-async def link(lease: Lease, label_sets: LabelSets) -> None:
+async def link(
+    lease: Lease, label_sets: LabelSets, *, frames_per_segment: int = FRAMES_PER_SEGMENT
+) -> None:
     """Commits the linked poses of every frame, a segment at a time."""
     task = lease.task
     config = tracker_config(task.spec.tracker)
@@ -38,8 +41,9 @@ async def link(lease: Lease, label_sets: LabelSets) -> None:
         lease.advance(len(linked), sum(frame.instance_count for frame in linked))
         start, segment_index, pending = stop, segment_index + 1, []
 
-    async for frame in label_sets.frames(task.link.source_label_set, 0, 0):
-        if len(pending) == _FRAMES_PER_SEGMENT:
-            await commit(frame.frame_index)
-        pending.append(frame)
+    async with aclosing(label_sets.frames(task.link.source_label_set, 0, 0)) as frames:
+        async for frame in frames:
+            if len(pending) == frames_per_segment:
+                await commit(frame.frame_index)
+            pending.append(frame)
     await commit(task.spec.range.stop)

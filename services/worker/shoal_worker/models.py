@@ -1,4 +1,4 @@
-"""Deployments that the worker has looked up, one per model version."""
+"""The deployment that the worker uses now."""
 
 import grpc
 
@@ -6,19 +6,25 @@ from shoal_common.inference.deployment import Deployment
 
 
 class Models:
-    """Keeps every deployment watched until the worker ends."""
+    """Watches the model of the last task, since the next task most likely has the same.
+
+    No other: an engine keeps a model loaded for as long as somebody watches it.
+    """
 
     def __init__(self, serving: grpc.aio.Channel) -> None:
         self._serving = serving
-        self._deployments: dict[str, Deployment] = {}
+        self._name = ""
+        self._deployment: Deployment | None = None
 
-    def deployment(self, model_version: str) -> Deployment:
+    async def deployment(self, model_version: str) -> Deployment:
         """Returns the deployment of `models/{model}/versions/{version}`."""
-        if model_version not in self._deployments:
-            self._deployments[model_version] = Deployment(self._serving, model_version)
-        return self._deployments[model_version]
+        if self._deployment is None or self._name != model_version:
+            await self.aclose()
+            self._deployment, self._name = Deployment(self._serving, model_version), model_version
+        return self._deployment
 
     async def aclose(self) -> None:
-        """Ends all watches."""
-        for deployment in self._deployments.values():
-            await deployment.aclose()
+        """Ends the watch."""
+        if self._deployment is not None:
+            await self._deployment.aclose()
+            self._deployment = None

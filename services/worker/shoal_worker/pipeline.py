@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_common.inference.client import SharedFrames
-from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.inference.estimator import Estimate, PoseEstimator
 from shoal_common.shm import FrameRing, Slots
 from shoal_core.pose import FramePoses
 from shoal_media.readers import VideoReader
@@ -45,6 +45,8 @@ class Pipeline:
         self._estimator = estimator
         self._ring = ring
         self._request_count = request_count
+        self.overflow_frame_count = 0
+        """Frames so far in which the model found more than it can return."""
 
     async def run(
         self,
@@ -59,41 +61,64 @@ class Pipeline:
             frame_indices: Increasing frame indices.
             centroids: Where the animals are, for centred-instance models that run alone.
             advance: Told (frames, instances) after every batch.
+
+        Raises:
+            ShoalError: The first failure of decoding or inference; nothing is left running.
         """
         batch_size = self._estimator.batch_size
-        starts = range(0, len(frame_indices), batch_size)
-        batches: asyncio.Queue[_Batch | None] = asyncio.Queue(maxsize=1)
+        batches = [
+            frame_indices[start : start + batch_size]
+            for start in range(0, len(frame_indices), batch_size)
+        ]
+        decoded: asyncio.Queue[_Batch | None] = asyncio.Queue(maxsize=1)
         poses: dict[int, list[FramePoses]] = {}
 
-        async def decode() -> None:
-            for number, start in enumerate(starts):
-                indices = frame_indices[start : start + batch_size]
-                slots = await self._ring.acquire_async(len(indices))
-                await self._videos.read_into(self._reader, indices, self._pixels(slots))
-                await batches.put(_Batch(number, indices, slots))
-            for _ in range(self._request_count):
-                await batches.put(None)
-
         async def infer() -> None:
-            while (batch := await batches.get()) is not None:
-                try:
-                    estimate = await self._estimator.estimate(
-                        self._shared(batch.slots),
-                        batch.frame_indices,
-                        centroids=None
-                        if centroids is None
-                        else [centroids[index] for index in batch.frame_indices],
-                    )
-                finally:
-                    self._ring.release(batch.slots)
+            while (batch := await decoded.get()) is not None:
+                estimate = await self._infer(batch, centroids)
                 poses[batch.number] = estimate.poses
+                self.overflow_frame_count += estimate.overflow_frame_count
                 advance(len(estimate.poses), sum(frame.instance_count for frame in estimate.poses))
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(decode())
-            for _ in range(self._request_count):
-                tasks.create_task(infer())
-        return [frame for number in range(len(starts)) for frame in poses[number]]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._decode(batches, decoded))
+                for _ in range(self._request_count):
+                    tasks.create_task(infer())
+        except ExceptionGroup as failures:
+            # The first failure has cancelled the rest, and is the one that the job is told.
+            raise failures.exceptions[0] from None
+        finally:
+            while not decoded.empty():
+                if (left := decoded.get_nowait()) is not None:
+                    self._ring.release(left.slots)
+        return [frame for number in range(len(batches)) for frame in poses[number]]
+
+    async def _decode(
+        self, batches: Sequence[Sequence[int]], decoded: "asyncio.Queue[_Batch | None]"
+    ) -> None:
+        for number, frame_indices in enumerate(batches):
+            slots = await self._ring.acquire_async(len(frame_indices))
+            try:
+                await self._videos.read_into(self._reader, frame_indices, self._pixels(slots))
+                await decoded.put(_Batch(number, frame_indices, slots))
+            except BaseException:
+                self._ring.release(slots)
+                raise
+        for _ in range(self._request_count):
+            await decoded.put(None)
+
+    async def _infer(self, batch: _Batch, centroids: Centroids | None) -> Estimate:
+        try:
+            return await self._estimator.estimate(
+                self._shared(batch.slots),
+                batch.frame_indices,
+                centroids=None
+                if centroids is None
+                else [centroids[index] for index in batch.frame_indices],
+            )
+        finally:
+            self._ring.release(batch.slots)
 
     def _shared(self, slots: Slots) -> SharedFrames:
         return SharedFrames(self._ring, slots, (slots.count, *self._reader.frame_shape_HWC))

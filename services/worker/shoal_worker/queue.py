@@ -8,13 +8,23 @@ from typing import Any
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common.interceptors import error_status
 from shoal_common.status import typed_errors
-from shoal_core.errors import Aborted, DeadlineExceeded, Unavailable
+from shoal_core.errors import (
+    Aborted,
+    DeadlineExceeded,
+    Internal,
+    NotFound,
+    ResourceExhausted,
+    ShoalError,
+    Unavailable,
+)
 
 logger = logging.getLogger(__name__)
 
 _WAIT_MS = 20_000
 _CALL_SECONDS = 10.0
 _RENEW_EVERY_SECONDS = 0.5
+_PASSING = (Unavailable, DeadlineExceeded, ResourceExhausted, Internal)
+"""What an orchestrator that restarts, or whose disk is full, says until that is over."""
 
 
 class Lease:
@@ -39,19 +49,17 @@ class Lease:
         Work whose lease is lost is cancelled: another worker has it, or nobody wants it.
         """
         working = asyncio.create_task(work)
-        beating = asyncio.create_task(self._heartbeat())
+        beating = asyncio.create_task(self._beat_until_lost())
         try:
             await asyncio.wait({working, beating}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 await self._report(working)
-            else:
-                logger.warning("%s: lease lost: %s", self.task.name, beating.exception())
         finally:
             for running in (working, beating):
                 running.cancel()
             await asyncio.gather(working, beating, return_exceptions=True)
 
-    async def _heartbeat(self) -> None:
+    async def _beat_until_lost(self) -> None:
         lease_seconds = self.task.lease_duration_ms / 1000
         interval = min(_RENEW_EVERY_SECONDS, lease_seconds / 3)
         while True:
@@ -67,7 +75,10 @@ class Lease:
                         ),
                         timeout=lease_seconds,
                     )
-            except (Unavailable, DeadlineExceeded) as error:
+            except (Aborted, NotFound) as lost:
+                logger.warning("%s: lease lost: %s", self.task.name, lost.message)
+                return
+            except ShoalError as error:
                 # The work goes on: the token decides in the end whose results count.
                 logger.warning("%s: no heartbeat: %s", self.task.name, error.message)
 
@@ -96,7 +107,7 @@ class Lease:
                         timeout=_CALL_SECONDS,
                         wait_for_ready=True,
                     )
-        except (Aborted, Unavailable, DeadlineExceeded) as lost:
+        except ShoalError as lost:
             # Committed results stay; the lease runs out and the next worker finds them.
             logger.warning("%s: the ending was not heard: %s", self.task.name, lost.message)
 
@@ -117,7 +128,7 @@ class TaskQueue:
                     response = await self._stub.LeaseTask(
                         request, timeout=_WAIT_MS / 1000 + _CALL_SECONDS, wait_for_ready=True
                     )
-            except (Unavailable, DeadlineExceeded) as error:
+            except _PASSING as error:
                 logger.warning("no task: %s", error.message)
                 await asyncio.sleep(_RENEW_EVERY_SECONDS)
                 continue

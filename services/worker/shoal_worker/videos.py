@@ -47,8 +47,13 @@ class Videos:
         self._decoder.shutdown()
 
     async def _on_decoder(self, function: Callable[..., Result], *arguments: object) -> Result:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoder, function, *arguments)
+        running = asyncio.get_running_loop().run_in_executor(self._decoder, function, *arguments)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped: whoever gives up waits, so that it writes nowhere later.
+            await asyncio.wait({running})
+            raise
 
     def _open(self, video: video_pb2.Video) -> VideoReader:
         path = self._roots.resolve(video.uri)

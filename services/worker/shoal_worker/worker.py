@@ -49,17 +49,23 @@ class Worker:
 
     async def _work(self, lease: Lease) -> None:
         task = lease.task
-        deployment = self._models.deployment(task.spec.model_version)
+        deployment = await self._models.deployment(task.spec.model_version)
         contract = (await deployment.current()).contract
         match task.WhichOneof("work"):
             case "infer_segment":
                 await self._label_sets.create(
-                    _label_set(task.infer_segment.label_set, task.spec, contract)
+                    _label_set(
+                        task.infer_segment.label_set,
+                        task.spec,
+                        contract,
+                        track_names=contract.classes,
+                    )
                 )
                 await self._segments.run(lease, deployment)
             case "link":
+                # The tracker numbers its own tracks: an ID model's classes do not name them.
                 await self._label_sets.create(
-                    _label_set(task.link.result_label_set, task.spec, contract)
+                    _label_set(task.link.result_label_set, task.spec, contract, track_names=())
                 )
                 await link(lease, self._label_sets)
             case unknown:
@@ -69,7 +75,11 @@ class Worker:
 
 
 def _label_set(
-    name: str, spec: jobs_pb2.TrackJobSpec, contract: PoseContract
+    name: str,
+    spec: jobs_pb2.TrackJobSpec,
+    contract: PoseContract,
+    *,
+    track_names: tuple[str, ...],
 ) -> labels_pb2.LabelSet:
     provenance = {
         "program": "Shoal",
@@ -86,6 +96,6 @@ def _label_set(
         name=name,
         video=spec.video,
         skeleton=convert.skeleton_message(contract.skeleton),
-        track_names=contract.classes,
+        track_names=track_names,
         provenance_json=json.dumps(provenance, sort_keys=True),
     )
