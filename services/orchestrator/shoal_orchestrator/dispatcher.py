@@ -125,8 +125,7 @@ class Dispatcher:
             lease = await self._change(lambda: self._reclaim(key, token))
         if count.frames > 0 and lease.count.frames == 0:
             await self._change(lambda: self._ledger.note_first_frame(key.job))
-        if self._leases.find(key, token) is lease:
-            self._leases.renew(lease, count, now_seconds=self._clock.monotonic_seconds())
+        self._leases.renew(lease, count, now_seconds=self._clock.monotonic_seconds())
         self._changes.announce(key.job)
 
     async def complete(self, key: TaskKey, token: int, count: Count) -> None:

@@ -1,26 +1,21 @@
-"""Laws of the ledger: who holds a task, how jobs end, what a broken file or disk does."""
+"""Laws of the ledger: who holds a task, how jobs end."""
 
 import contextlib
 import random
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from shoal_core.errors import (
     Aborted,
-    DataLoss,
-    FailedPrecondition,
     InvalidArgument,
     NotFound,
-    ResourceExhausted,
     Unavailable,
 )
 from shoal_orchestrator.ledger import Ledger
 from shoal_orchestrator.records import Count, FrameSpan, LeasedTask, TaskKey, TaskKind
-from shoal_orchestrator.schema import open_engine, prepare, sqlite_url
+from shoal_orchestrator.schema import sqlite_url
 from shoal_orchestrator.states import JobState
 from tests.fakes.clock import START_US, FakeClock
 from tests.fakes.ledger_jobs import (
@@ -156,13 +151,12 @@ async def test_worker_that_dies_on_every_attempt_fails_the_job(ledger: Ledger) -
 
 async def test_leases_that_do_not_count_never_exhaust_a_task(ledger: Ledger) -> None:
     await ledger.submit(new_job())
-    for counts in [True] * 2 + [False] * 10:
+    states = []
+    for counts in [False] * 10 + [True] * 2 + [False] * 10 + [True]:
         task = await leased(ledger)
         await ledger.expire(task.key, task.fencing_token, counts=counts, exhausted=LOST)
-    assert (await ledger.job(FLY)).state is JobState.RUNNING
-    task = await leased(ledger)
-    await ledger.expire(task.key, task.fencing_token, counts=True, exhausted=LOST)
-    assert (await ledger.job(FLY)).state is JobState.FAILED
+        states.append((await ledger.job(FLY)).state)
+    assert states == [JobState.RUNNING] * 22 + [JobState.FAILED]
 
 
 async def test_expired_lease_can_be_taken_up_until_somebody_else_has_it(ledger: Ledger) -> None:
@@ -359,53 +353,3 @@ async def test_jobs_come_newest_first_of_one_project(ledger: Ledger) -> None:
     rest = await ledger.jobs("lab", before=newest[-1].sequence, limit=2)
     assert [job.name[-1] for job in newest + rest] == ["c", "b", "a"]
     assert await ledger.jobs("other", before=None, limit=2) == []
-
-
-async def test_commits_survive_a_power_cut(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "ledger.db"))
-    async with engine.begin() as connection:
-        pragmas = {
-            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
-            for name in ("journal_mode", "synchronous")
-        }
-    await engine.dispose()
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2}  # 2 is FULL
-
-
-async def test_foreign_file_is_no_ledger(tmp_path: Path, clock: FakeClock) -> None:
-    (tmp_path / "ledger.db").write_bytes(b"not a database, " * 1000)
-    with pytest.raises(DataLoss) as caught:
-        await Ledger.open(sqlite_url(tmp_path / "ledger.db"), clock=clock, max_attempts=3)
-    assert caught.value.reason == "LEDGER_DAMAGED"
-
-
-async def test_ledger_of_another_version_is_left_alone(tmp_path: Path, clock: FakeClock) -> None:
-    url = sqlite_url(tmp_path / "ledger.db")
-    await (await Ledger.open(url, clock=clock, max_attempts=3)).close()
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
-    connection.close()
-    with pytest.raises(FailedPrecondition) as caught:
-        await Ledger.open(url, clock=clock, max_attempts=3)
-    assert caught.value.reason == "LEDGER_VERSION_UNKNOWN"
-
-
-async def test_full_disk_is_told_and_changes_nothing(tmp_path: Path, clock: FakeClock) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "ledger.db"))
-    await prepare(engine)
-    await engine.dispose()
-    event.listen(
-        engine.sync_engine,
-        "connect",
-        lambda connection, _: connection.cursor().execute("PRAGMA max_page_count = 20"),
-    )
-    ledger = Ledger(engine, clock=clock, max_attempts=3)
-    try:
-        await ledger.submit(new_job("small"))
-        with pytest.raises(ResourceExhausted) as caught:
-            await ledger.submit(new_job("large", segment_count=5000))
-        assert caught.value.reason == "DISK_FULL"
-        assert (await leased(ledger)).key == TaskKey("projects/lab/jobs/small", 0)
-    finally:
-        await ledger.close()
-    assert set(stored(tmp_path / "ledger.db").jobs) == {"projects/lab/jobs/small"}
