@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Gains = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
@@ -42,6 +41,9 @@ def optimal_pairs(gains_PQ: Gains) -> tuple[Indices, Indices]:
 
     A pair with a gain of 0 or less, or NaN, is never matched.
     """
+    # Imported when it is needed: it takes longer than a process otherwise takes to start.
+    from scipy.optimize import linear_sum_assignment
+
     gains_PQ = np.fmax(gains_PQ, 0)
     row_M, column_M = linear_sum_assignment(gains_PQ, maximize=True)
     gained_M = gains_PQ[row_M, column_M] > 0
