@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, and_, func, insert, select
+from sqlalchemy import BigInteger, Select, and_, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shoal_core.errors import NotFound
@@ -28,7 +28,8 @@ def label_sets_query() -> Select[Any]:
             segments.c.project == label_sets.c.project,
             segments.c.label_set == label_sets.c.label_set,
         )
-        query = select(func.coalesce(func.sum(column), 0)).where(same)
+        # PostgreSQL adds up to a decimal.
+        query = select(cast(func.coalesce(func.sum(column), 0), BigInteger)).where(same)
         return query.scalar_subquery().label(column.name)
 
     counts = [total(column) for column in (segments.c.frame_count, segments.c.instance_count)]
