@@ -7,11 +7,10 @@ import grpc
 
 from shoal.common.v1 import video_pb2
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
-from shoal_common import paging
+from shoal_common import convert_parameters, paging
 from shoal_core.errors import InvalidArgument
 from shoal_orchestrator import convert
 from shoal_orchestrator.dispatcher import Dispatcher
-from shoal_orchestrator.parameters import check_inference, check_tracker
 from shoal_orchestrator.peers import LabelSets, Models, Videos, check_centroids
 from shoal_orchestrator.planning import resolve_span
 
@@ -44,8 +43,9 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
     ) -> jobs_pb2.CreateTrackJobResponse:
         """See the proto."""
         project = convert.project(request.parent)
-        check_inference(request.inference)
-        check_tracker(request.tracker)
+        # Workers read the same parameters by the same functions: what is bad is refused here.
+        convert_parameters.inference_settings(request.inference)
+        convert_parameters.tracker_config(request.tracker)
         probed = await self._videos.probe(request.video_uri, timeout=_call_seconds(context))
         spec = await self._resolve(request, probed.video, context)
         new = convert.new_track_job(

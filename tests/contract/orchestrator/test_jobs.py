@@ -100,16 +100,13 @@ async def test_centered_instance_model_takes_centroids(ensemble: Ensemble, clien
 
 
 PARAMETERS: list[tuple[str, dict[str, Any]]] = [
-    ("inference.peak_threshold", {"inference": Inference(peak_threshold=1.5)}),
-    ("inference.peak_threshold", {"inference": Inference(peak_threshold=float("nan"))}),
-    ("inference.max_instances", {"inference": Inference(max_instances=0)}),
-    ("inference.batch_size", {"inference": Inference(batch_size=0)}),
-    ("inference.batch_size", {"inference": Inference(batch_size=5000)}),
+    ("peak_threshold", {"inference": Inference(peak_threshold=-1)}),
+    ("peak_threshold", {"inference": Inference(peak_threshold=float("nan"))}),
+    ("max_instances", {"inference": Inference(max_instances=0)}),
+    ("batch_size", {"inference": Inference(batch_size=0)}),
+    ("batch_size", {"inference": Inference(batch_size=5000)}),
     *(
-        (
-            f"inference.part_grouping.{name}",
-            {"inference": Inference(part_grouping=Grouping(**{name: -2}))},
-        )
+        (name, {"inference": Inference(part_grouping=Grouping(**{name: -2}))})
         for name in (
             "max_edge_length_ratio",
             "dist_penalty_weight",
@@ -118,7 +115,7 @@ PARAMETERS: list[tuple[str, dict[str, Any]]] = [
         )
     ),
     *(
-        (f"tracker.window.{name}", {"tracker": Tracker(window=Window(**{name: value}))})
+        (name, {"tracker": Tracker(window=Window(**{name: value}))})
         for name, value in (
             ("window_frame_count", 0),
             ("max_tracks", 0),
@@ -132,10 +129,10 @@ PARAMETERS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("field", "fields"), PARAMETERS, ids=[f for f, _ in PARAMETERS])
-async def test_bad_parameter_is_named_with_its_range(
+async def test_bad_parameter_is_named_with_what_it_may_be(
     client: Client, field: str, fields: dict[str, Any]
 ) -> None:
-    with pytest.raises(InvalidArgument, match="it must be") as caught:
+    with pytest.raises(InvalidArgument, match=r" from .* to |known are ") as caught:
         await client.create(**fields)
     assert caught.value.reason == "PARAMETER_INVALID"
     assert caught.value.metadata["field"] == field
