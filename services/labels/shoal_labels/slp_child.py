@@ -42,6 +42,7 @@ async def run(task: Task, request: Mapping[str, Any]) -> Any:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # modules of the folder that the service was started in are none of ours
         "-m",
         __name__,
         task,
