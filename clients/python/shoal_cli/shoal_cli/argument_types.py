@@ -15,11 +15,11 @@ def positive_int(text: str) -> int:
 
 
 def threshold(text: str) -> float:
-    """Returns a number that is at least 0."""
+    """Returns a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.launched import LaunchedEnsemble
 from shoal_cli.ensemble.launcher import Ensemble, ensemble
 from shoal_cli.progress import Progress
 from shoal_client import Shoal, Targets
@@ -18,6 +19,8 @@ class Session:
     shoal: Shoal
     ensemble: Ensemble
     progress: Progress
+    is_embedded: bool
+    """Whether the ensemble is this command's own."""
 
 
 @contextlib.contextmanager
@@ -44,7 +47,7 @@ def session(
         fields = {name: services.targets[name] for name in _SDK_TARGETS if name in services.targets}
         with Shoal.connect(Targets(**fields)) as shoal:
             try:
-                yield Session(shoal, services, progress)
+                yield Session(shoal, services, progress, isinstance(services, LaunchedEnsemble))
             except Unavailable:
                 services.wait_for_death()
                 raise

@@ -1,6 +1,7 @@
 """What `shoal track` is to do, checked as far as it can be before anything is started."""
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,11 @@ def _check_writable(folder: Path) -> None:
         raise NotFound(
             "FOLDER_NOT_FOUND", f"There is no folder {folder}; make it first.", path=folder
         )
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
         raise PermissionDenied(
-            "OUTPUT_FORBIDDEN", f"The folder {folder} cannot be written to.", path=folder
-        )
+            "OUTPUT_FORBIDDEN",
+            f"The folder {folder} cannot be written to ({error.strerror}); choose another.",
+            path=folder,
+        ) from error

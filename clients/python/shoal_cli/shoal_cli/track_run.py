@@ -1,13 +1,13 @@
 """Carries a plan out: the model, one job per video, the files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shoal_cli import messages
 from shoal_cli.interruption import Interrupted
 from shoal_cli.session import Session
 from shoal_cli.track_plan import TrackPlan
-from shoal_client import ExportSummary, Job, JobState, LabelSet
+from shoal_client import Job, JobState, LabelSet
 from shoal_core.errors import Cancelled, FailedPrecondition, Internal, NotFound
 
 
@@ -19,6 +19,7 @@ class TrackRun:
         self._shoal = session.shoal
         self._ensemble = session.ensemble
         self._progress = session.progress
+        self._is_embedded = session.is_embedded
         self._jobs: dict[Path, Job] = {}
 
     def run(self) -> tuple[Job, ...]:
@@ -30,26 +31,39 @@ class TrackRun:
             FailedPrecondition: NO_FRAME_PROCESSED.
             ShoalError: whatever made a job fail.
         """
+        if self._is_embedded:
+            self._end_orphans()
         self._progress.step("importing the model")
         model = self._plan.model.resolve(self._shoal)
         centroids = self._centroid_label_sets()
         try:
-            for video in self._plan.videos:
-                self._progress.step(f"opening {video.name}")
-                self._jobs[video] = self._create(video, model, centroids.get(video, ""))
-            for video in self._plan.videos:
-                self._watch(video)
+            self._track(model, centroids)
+            self._write()
         except KeyboardInterrupt as error:
             self._cancel()
             raise self._interruption(error) from error
         except BaseException:
             self._cancel()
             raise
-        jobs = tuple(self._jobs.values())
-        for job in jobs:
-            _check_result(job)
-        self._write()
-        return jobs
+        return tuple(self._jobs.values())
+
+    def _track(self, model: str, centroids: Mapping[Path, str]) -> None:
+        for video in self._plan.videos:
+            self._progress.step(f"opening {video.name}")
+            self._jobs[video] = self._create(video, model, centroids.get(video, ""))
+        for video in self._plan.videos:
+            self._watch(video)
+            self._progress.close()
+            _check_result(self._jobs[video])
+
+    def _end_orphans(self) -> None:
+        """Cancels what a killed command has left running; its own command resumes it.
+
+        Nobody else's worker is alive on this home, so nobody else's job is.
+        """
+        for job in list(self._shoal.jobs.list()):
+            if not job.state.has_ended:
+                self._shoal.jobs.cancel(job.name)
 
     def _create(self, video: Path, model: str, centroids: str) -> Job:
         settings = self._plan.settings
@@ -110,14 +124,12 @@ class TrackRun:
         label_sets = self._shoal.labels.import_(str(self._plan.centroids))
         return {video: _of_video(video, label_sets, self._plan) for video in self._plan.videos}
 
-    def _write(self) -> list[ExportSummary]:
+    def _write(self) -> None:
         self._progress.step("writing")
-        summaries = []
         for output in self._plan.outputs:
             output.path.parent.mkdir(exist_ok=True)
             label_sets = [self._jobs[video].result_label_set for video in output.videos]
-            summaries.append(self._shoal.labels.export(label_sets, str(output.path)))
-        return summaries
+            self._shoal.labels.export(label_sets, str(output.path))
 
 
 def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:

@@ -6,7 +6,7 @@ import grpc
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_client import convert
-from shoal_client.deadlines import PROBE_S, QUICK_S
+from shoal_client.limits import PAGE_SIZE, PROBE_S, QUICK_S
 from shoal_client.parameters import InferenceParameters, WindowTracker
 from shoal_client.types import Job
 from shoal_common.status import typed_errors
@@ -76,7 +76,9 @@ class Jobs:
         """Yields the project's jobs, the newest first."""
         page_token = ""
         while True:
-            request = jobs_pb2.ListJobsRequest(parent=self._parent, page_token=page_token)
+            request = jobs_pb2.ListJobsRequest(
+                parent=self._parent, page_size=PAGE_SIZE, page_token=page_token
+            )
             with typed_errors(self._peer):
                 response = self._stub.ListJobs(request, timeout=QUICK_S)
             yield from map(convert.job, response.jobs)

@@ -6,7 +6,7 @@ import grpc
 
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_client import convert
-from shoal_client.deadlines import QUICK_S, TRANSFER_S
+from shoal_client.limits import PAGE_SIZE, QUICK_S, TRANSFER_S
 from shoal_client.types import ExportSummary, LabelSet
 from shoal_common.convert import frame_poses
 from shoal_common.status import typed_errors
@@ -52,7 +52,9 @@ class Labels:
         """Yields the project's label sets by name, ascending."""
         page_token = ""
         while True:
-            request = labels_pb2.ListLabelSetsRequest(parent=self._parent, page_token=page_token)
+            request = labels_pb2.ListLabelSetsRequest(
+                parent=self._parent, page_size=PAGE_SIZE, page_token=page_token
+            )
             with typed_errors(self._peer):
                 response = self._stub.ListLabelSets(request, timeout=QUICK_S)
             yield from map(convert.label_set, response.label_sets)

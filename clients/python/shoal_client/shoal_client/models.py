@@ -6,7 +6,7 @@ import grpc
 
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_client import convert
-from shoal_client.deadlines import QUICK_S, TRANSFER_S
+from shoal_client.limits import PAGE_SIZE, QUICK_S, TRANSFER_S
 from shoal_client.types import Alias, Model, ModelVersion
 from shoal_common.status import typed_errors
 
@@ -41,7 +41,7 @@ class Models:
         """Yields the models by name, ascending."""
         page_token = ""
         while True:
-            request = serving_pb2.ListModelsRequest(page_token=page_token)
+            request = serving_pb2.ListModelsRequest(page_size=PAGE_SIZE, page_token=page_token)
             with typed_errors(self._peer):
                 response = self._stub.ListModels(request, timeout=QUICK_S)
             yield from map(convert.model, response.models)

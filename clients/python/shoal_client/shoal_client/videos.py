@@ -4,7 +4,7 @@ import grpc
 
 from shoal.decode.v1 import decode_pb2, decode_pb2_grpc
 from shoal_client import convert
-from shoal_client.deadlines import PROBE_S
+from shoal_client.limits import PROBE_S
 from shoal_client.types import Video
 from shoal_common.status import typed_errors
 

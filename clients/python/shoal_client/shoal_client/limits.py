@@ -1,4 +1,4 @@
-"""How long calls may take: the SDK is where a deadline begins, so the numbers live here."""
+"""Limits of calls: the SDK is where a deadline begins, so the numbers live here."""
 
 QUICK_S = 15.0
 """A look into a registry or a ledger."""
@@ -8,3 +8,6 @@ PROBE_S = 120.0
 
 TRANSFER_S = 1800.0
 """Converting a model; reading or writing a file of labels."""
+
+PAGE_SIZE = 1000
+"""Entries of a list in one answer: the most that services give."""

@@ -1,0 +1,103 @@
+"""`shoal track` on a real video, whole, interrupted and killed."""
+
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sleap_io as sio
+
+from .shoal_command import InTerminal, assert_nothing_left, shoal
+
+FRAMES = ("--frames", "0-15", "--tracker", "window", "--batch-size", "4")
+
+
+def poses(path: Path) -> list[tuple[str, int, list[str], bytes]]:
+    """Everything in a file that the same work must give again."""
+    labels = sio.load_slp(str(path), open_videos=False)
+    return [
+        (
+            Path(labeled.video.filename).name,
+            labeled.frame_idx,
+            [each.track.name if each.track else "" for each in labeled.instances],
+            np.stack([each.numpy(scores=True) for each in labeled.instances]).tobytes(),
+        )
+        for labeled in labels.labeled_frames
+    ]
+
+
+@pytest.fixture(scope="module")
+def reference(home: Path, video: Path, other_video: Path, tmp_path_factory) -> Path:
+    """What an undisturbed command writes."""
+    out = tmp_path_factory.mktemp("reference") / "out.slp"
+    answer = shoal(home, "track", video, other_video, "-m", "pair", "-o", out, *FRAMES)
+    assert answer.returncode == 0, answer.stderr
+    return out
+
+
+def test_the_file_holds_tracked_animals_of_both_videos(reference: Path) -> None:
+    labels = sio.load_slp(str(reference), open_videos=False)
+    frames = {(Path(each.video.filename).name, each.frame_idx) for each in labels.labeled_frames}
+    assert frames == {
+        (name, index)
+        for name in ("centered_pair_small.mp4", "centered_pair_low_quality.mp4")
+        for index in range(16)
+    }
+    assert all(each.track for frame in labels.labeled_frames for each in frame.instances)
+    assert labels.provenance
+
+
+def test_a_model_folder_gives_what_its_registered_model_gives(
+    home: Path, video: Path, shared_data: Path, tmp_path: Path, reference: Path
+) -> None:
+    model = shared_data / "models" / "minimal_instance.UNet.bottomup"
+    answer = shoal(home, "track", video, "-m", model, "-o", f"{tmp_path}/out/", *FRAMES)
+    assert answer.returncode == 0, answer.stderr
+    made = poses(tmp_path / "out" / "centered_pair_small.slp")
+    assert made == [frame for frame in poses(reference) if frame[0] == video.name]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_command_that_was_stopped_leaves_nothing_and_goes_on(
+    number: signal.Signals,
+    video: Path,
+    other_video: Path,
+    shared_data: Path,
+    tmp_path: Path,
+    reference: Path,
+) -> None:
+    home, out = tmp_path / "home", tmp_path / "out.slp"
+    model = shared_data / "models" / "minimal_instance.UNet.bottomup"
+    command = ("track", video, other_video, "-m", model, "-o", out, *FRAMES)
+    stopped = InTerminal(home, command)
+    stopped.wait_for_frames(16)
+    processes, folder = stopped.belongings()
+    status = stopped.end(number)
+    assert status == {signal.SIGINT: 130, signal.SIGKILL: -9}[number]
+    assert_nothing_left(processes, folder)
+    assert not out.exists()
+    if number != signal.SIGKILL:
+        assert re.search(r"(16|32) of 32 frames are kept, the same command goes on", stopped.said)
+    answer = shoal(home, *command)
+    assert answer.returncode == 0, answer.stderr
+    assert poses(out) == poses(reference)
+
+
+def test_no_animal_is_a_loud_warning(home: Path, shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.slp"
+    robot = shared_data / "robot" / "small_robot.mp4"
+    options = ("-m", "pair", "-o", out, "--frames", "0-3", "--peak-threshold", "1")
+    answer = shoal(home, "track", robot, *options)
+    assert answer.returncode == 0, answer.stderr
+    assert "shoal: WARNING: no animal was found in 4 frames" in answer.stderr
+    assert out.exists()
+
+
+def test_an_output_that_was_there_is_replaced(home: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.slp"
+    out.write_bytes(b"old")
+    answer = shoal(home, "track", video, "-m", "pair", "-o", out, "--frames", "0-3")
+    assert answer.returncode == 0, answer.stderr
+    assert len(poses(out)) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["out.slp"]
