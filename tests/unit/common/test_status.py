@@ -31,3 +31,8 @@ def test_a_full_disk_is_resource_exhausted() -> None:
 
 def test_other_system_errors_stay_bugs() -> None:
     assert from_os_error(OSError(errno.EBADF, "Bad file descriptor")) is None
+
+
+def test_metadata_may_have_any_key() -> None:
+    sent = errors.NotFound("GONE", "A sentence.", **{"reason": "x", "message": "y"})
+    assert from_status(to_status(sent)).metadata == {"reason": "x", "message": "y"}
