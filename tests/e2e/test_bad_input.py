@@ -36,7 +36,13 @@ def places(
     (folder / "unreadable" / "best_model.h5").write_bytes(b"no HDF5")
     (folder / "typo.json").write_text(json.dumps({"inference": {"peak_treshold": 0.3}}))
     names = {path.name: path for path in folder.iterdir()}
-    return {**names, "video": video, "model": good, "outside": Path("/etc/hostname")}
+    return {
+        **names,
+        "video": video,
+        "model": good,
+        "second_stage": models / "minimal_instance.UNet.centered_instance",
+        "outside": Path("/etc/hostname"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,7 @@ def test_a_running_ensemble_is_used(running: Path, places: dict[str, Path]) -> N
         ("track {video} -m nowhere/model -o {out}", "nowhere/model"),
         ("track {video} -m unknown -o {out}", "unknown"),
         ("track {video} -m pair@unknown -o {out}", "unknown"),
+        ("track {video} -m {second_stage} -o {out}", "--centroids"),
         ("track {video} -o {out}", "-m"),
         ("track {video} -m {model} -o {out} --config {typo.json}", "peak_treshold"),
         ("track {video} -m {model} -o {out} --frames 1000-1100", "1100"),

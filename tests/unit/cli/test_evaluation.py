@@ -76,6 +76,17 @@ def test_folders_of_videos_do_not_matter(tmp_path: Path) -> None:
     assert figures(truth, predicted, tmp_path)["map"] == pytest.approx(1)
 
 
+def test_labelled_frames_without_predictions_are_a_loud_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write(tmp_path / "gt.slp")
+    labels = sio.load_slp(str(write(tmp_path / "pr.slp", predicted=True)), open_videos=False)
+    sio.save_slp(sio.Labels(labels.labeled_frames[:1]), str(tmp_path / "one.slp"))
+    result = figures(truth, tmp_path / "one.slp", tmp_path)
+    assert (result["matched_count"], result["missed_count"]) == (2, 2)
+    assert "1 of 2 labelled frames of clip.mp4 have no predictions" in capsys.readouterr().err
+
+
 def test_other_nodes_are_one_line_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

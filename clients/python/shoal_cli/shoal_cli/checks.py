@@ -151,7 +151,7 @@ def _ensemble(home: Home) -> Check:
     try:
         running.wait_until_serving()
     except ShoalError as error:
-        return Check("ensemble", "broken", error.message, "shoal down, then shoal up")
+        return Check("ensemble", "broken", error.message)
     return Check("ensemble", "ok", "every service serves")
 
 

@@ -33,6 +33,7 @@ def evaluate_files(truth_path: Path, predicted_path: Path) -> PoseAccuracy:
         if not video.frames:
             continue
         other = _counterpart(video, truth, predicted)
+        _warn_of_gaps(video, other)
         pairs += pair_frames(video.frames, [_reordered(frame, order_N) for frame in other.frames])
     return evaluate(pairs)
 
@@ -44,6 +45,16 @@ def _counterpart(video: VideoPoses, truth: LabelsFile, predicted: LabelsFile) ->
         messages.warning(f"{truth.path} is about {video.name}, {predicted.path} about {other.name}")
         return other
     return find_video(predicted.videos, video.name, predicted.path)
+
+
+def _warn_of_gaps(truth: VideoPoses, predicted: VideoPoses) -> None:
+    indices = {frame.frame_index for frame in predicted.frames}
+    gaps = [frame.frame_index for frame in truth.frames if frame.frame_index not in indices]
+    if gaps:
+        messages.warning(
+            f"{len(gaps)} of {len(truth.frames)} labelled frames of {truth.name} have no "
+            f"predictions (the first is {gaps[0]}); their animals count as missed"
+        )
 
 
 def _node_order(truth: LabelsFile, predicted: LabelsFile) -> NDArray[np.intp]:

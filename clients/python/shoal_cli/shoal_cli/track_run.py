@@ -8,7 +8,7 @@ from shoal_cli.interruption import Interrupted
 from shoal_cli.session import Session
 from shoal_cli.track_plan import TrackPlan
 from shoal_client import Job, JobState, LabelSet
-from shoal_core.errors import Cancelled, FailedPrecondition, Internal, NotFound
+from shoal_core.errors import Cancelled, FailedPrecondition, Internal, InvalidArgument, NotFound
 
 
 class TrackRun:
@@ -67,14 +67,24 @@ class TrackRun:
 
     def _create(self, video: Path, model: str, centroids: str) -> Job:
         settings = self._plan.settings
-        return self._shoal.jobs.create_track(
-            str(video),
-            model,
-            frames=self._plan.frames,
-            inference=settings.inference,
-            tracker=settings.tracker,
-            centroids_label_set=centroids,
-        )
+        try:
+            return self._shoal.jobs.create_track(
+                str(video),
+                model,
+                frames=self._plan.frames,
+                inference=settings.inference,
+                tracker=settings.tracker,
+                centroids_label_set=centroids,
+            )
+        except InvalidArgument as error:
+            if error.reason != "CENTROIDS_MISSING":
+                raise
+            raise InvalidArgument(
+                error.reason,
+                f"The model {model} has to be told where the animals are; add the centroid model "
+                "with a second -m, or --centroids LABELS.slp.",
+                model=model,
+            ) from error
 
     def _watch(self, video: Path) -> None:
         """Returns when the job of a video has succeeded."""

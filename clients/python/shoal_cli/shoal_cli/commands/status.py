@@ -43,8 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _health(service: "ServiceState") -> str:
+    from shoal_cli.ensemble.liveness import end_text
+
     if service.exit_status is not None:
-        return f"ended with status {service.exit_status}: {service.last_line}"
+        return end_text(service)
     from shoal_client import check_health
 
     return check_health(service.target, timeout_s=3.0).value

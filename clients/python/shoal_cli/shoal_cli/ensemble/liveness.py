@@ -9,18 +9,20 @@ from shoal_core.errors import Unavailable
 
 def died(state: ServiceState, home: Home, cure: str = "") -> Unavailable:
     """Returns the error of a service that has ended by itself."""
-    assert state.exit_status is not None
-    how = (
-        f"was killed by signal {-state.exit_status}"
-        if state.exit_status < 0
-        else f"ended with status {state.exit_status}"
-    )
-    last = f" ({state.last_line})" if state.last_line else ""
     return Unavailable(
         "SERVICE_DIED",
-        f"The {state.name} service {how}{last}; see {home.log_file(state.name)}{cure}.",
+        f"The {state.name} service {end_text(state)}; see {home.log_file(state.name)}{cure}.",
         service=state.name,
     )
+
+
+def end_text(state: ServiceState) -> str:
+    """Returns how a service has ended, with its last words if it had the time for any."""
+    assert state.exit_status is not None
+    if state.exit_status < 0:
+        return f"was killed by signal {-state.exit_status}"
+    last = f" ({state.last_line})" if state.last_line else ""
+    return f"ended with status {state.exit_status}{last}"
 
 
 def silent(name: str, target: str, home: Home) -> Unavailable:
