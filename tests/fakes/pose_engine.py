@@ -112,6 +112,11 @@ class FakePoseEngine(pb_grpc.GRPCInferenceServiceServicer):
         async with self.changed:
             await self.changed.wait_for(lambda: self.running_count == count)
 
+    async def until_request_count(self, count: int) -> None:
+        """Returns once so many requests have been answered."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.requests) >= count)
+
     async def until_region_count(self, count: int) -> None:
         """Returns once so many regions are registered."""
         async with self.changed:
