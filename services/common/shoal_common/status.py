@@ -81,6 +81,9 @@ def from_rpc_error(error: grpc.RpcError, peer: str) -> errors.ShoalError:
         if key == _DETAILS_KEY:
             return from_status(status_pb2.Status.FromString(value))
     code = error.code()
+    if code is grpc.StatusCode.CANCELLED:
+        # Nobody here has cancelled it (that raises CancelledError): the peer is going down.
+        code = grpc.StatusCode.UNAVAILABLE
     error_type = _TYPES.get(code.value[0], errors.Internal)
     details = (error.details() or "no details").splitlines()[0]
     return error_type(code.name, f"The call to {peer} failed: {details}.", peer=peer)

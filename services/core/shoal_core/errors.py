@@ -10,7 +10,7 @@ part of the sentence. `shoal_common.interceptors` puts them on the wire and
 class ShoalError(Exception):
     """Base of all expected errors; anything else that escapes is a bug."""
 
-    def __init__(self, reason: str, message: str, **metadata: object) -> None:
+    def __init__(self, reason: str, message: str, /, **metadata: object) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -2,12 +2,11 @@
 
 from shoal.labels.v1 import labels_pb2 as pb
 from shoal.labels.v1.labels_pb2_grpc import add_LabelsServiceServicer_to_server
+from shoal_common.folder_lock import FolderLock
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
 from shoal_labels.config import LabelsConfig
-from shoal_labels.disk_file import make_folder
 from shoal_labels.exchange import Exchange
-from shoal_labels.home_lock import HomeLock
 from shoal_labels.manifest import Manifest
 from shoal_labels.service import LabelsService
 from shoal_labels.store import LabelStore
@@ -19,12 +18,11 @@ async def build(config: LabelsConfig) -> ServerBuilder:
     """Returns the server of a configuration, with the store's folder taken and swept.
 
     Raises:
-        FailedPrecondition: HOME_IN_USE or SCHEMA_TOO_NEW.
+        FailedPrecondition: FOLDER_IN_USE or SCHEMA_TOO_NEW.
         DataLoss: MANIFEST_DAMAGED.
     """
     folder = (config.home / "labels").absolute()
-    make_folder(folder)
-    lock = HomeLock(folder)
+    lock = FolderLock(folder)
     manifest = await Manifest.open(f"sqlite+aiosqlite:///{folder}/labels.db")
     store = LabelStore(manifest=manifest, folder=folder)
     await store.sweep()

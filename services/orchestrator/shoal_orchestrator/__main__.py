@@ -4,11 +4,11 @@ from contextlib import AsyncExitStack
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common.channel import open_channel
+from shoal_common.folder_lock import FolderLock
 from shoal_common.server import ServerBuilder, run_service
 from shoal_orchestrator.clock import Clock, SystemClock
 from shoal_orchestrator.config import OrchestratorConfig
 from shoal_orchestrator.dispatcher import Dispatcher
-from shoal_orchestrator.home import owned_ledger_path
 from shoal_orchestrator.leases import Leases
 from shoal_orchestrator.ledger import Ledger
 from shoal_orchestrator.peers import LabelSets, Models, Videos
@@ -57,7 +57,10 @@ async def build(config: OrchestratorConfig, clock: Clock | None = None) -> Serve
 async def _dispatcher(
     config: OrchestratorConfig, clock: Clock, stack: AsyncExitStack
 ) -> Dispatcher:
-    path = stack.enter_context(owned_ledger_path(config.home))
+    # Leases are partly in memory: two orchestrators would give one task to two workers.
+    folder = config.home / "jobs"
+    stack.enter_context(FolderLock(folder))
+    path = folder / "ledger.db"
     ledger = await Ledger.open(sqlite_url(path), clock=clock, max_attempts=config.max_attempts)
     dispatcher = Dispatcher(
         ledger=ledger, leases=Leases(lease_seconds=config.lease_seconds), clock=clock

@@ -89,6 +89,7 @@ def new_track_job(
     identity = (
         spec.video.content_hash.encode(),
         spec.model_version.encode(),
+        spec.model_content_hash.encode(),
         f"{span.start}-{span.stop}".encode(),
         spec.inference.SerializeToString(deterministic=True),
         b"tracker" if is_tracked else b"",

@@ -113,6 +113,7 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         return jobs_pb2.TrackJobSpec(
             video=video,
             model_version=model.version,
+            model_content_hash=model.contract.source_hash,
             range=video_pb2.FrameRange(start=span.start, stop=span.stop),
             inference=request.inference,
             tracker=request.tracker if is_tracked else None,

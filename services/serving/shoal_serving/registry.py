@@ -10,10 +10,8 @@
 ignored. A model is deleted by one rename, its aliases with it.
 """
 
-import fcntl
 import itertools
 import json
-import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shoal_common import names
+from shoal_common.folder_lock import FolderLock
 from shoal_common.inference.chain import CONTRACT_FILE
 from shoal_common.inference.contract import PoseContract
-from shoal_core.errors import DataLoss, FailedPrecondition, NotFound, ShoalError
+from shoal_core.errors import DataLoss, NotFound, ShoalError
 from shoal_serving.durable import DurableFiles
 
 STAGED_FOLDER = "version"
@@ -83,11 +82,11 @@ class Registry:
         """Takes the folder over and sweeps what a crash has left in it.
 
         Raises:
-            FailedPrecondition: REGISTRY_IN_USE when another process holds it.
+            FailedPrecondition: FOLDER_IN_USE when another process holds it.
         """
         self._repository = folder / "repository"
         self._repository.mkdir(parents=True, exist_ok=True)
-        self._lock = _hold(folder / "lock")
+        self._lock = FolderLock(folder)
         self._files = files or DurableFiles(folder / "staging")
         self._files.sweep()
         self._remove_empty_models()
@@ -95,7 +94,7 @@ class Registry:
 
     def close(self) -> None:
         """Lets go of the folder; nothing may be changed through this object after that."""
-        os.close(self._lock)
+        self._lock.release()
 
     @property
     def repository(self) -> Path:
@@ -321,19 +320,3 @@ def _model_not_found(model_id: str) -> NotFound:
         f"There is no model {model_id!r}; `shoal models list` shows those that are there.",
         model=model_id,
     )
-
-
-def _hold(path: Path) -> int:
-    """Returns the descriptor of a lock that dies with the process."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise FailedPrecondition(
-            "REGISTRY_IN_USE",
-            f"Another process holds the model registry {path.parent}; end it, or set another "
-            "`home`.",
-            path=path.parent,
-        ) from error
-    return descriptor

@@ -83,4 +83,4 @@ async def test_second_orchestrator_on_the_same_state_refuses_in_one_line(
         _, stderr = await second.communicate()
     assert second.returncode == 2
     (line,) = stderr.decode().splitlines()
-    assert "Another orchestrator uses" in line
+    assert "Another process holds" in line

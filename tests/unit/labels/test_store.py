@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal_core.errors import Aborted, DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from shoal_core.errors import Aborted, DataLoss, InvalidArgument, NotFound
 from shoal_labels.columns import PoseColumns
-from shoal_labels.home_lock import HomeLock
 from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment, SegmentTarget
 from shoal_labels.store import LabelStore
 
@@ -227,12 +226,3 @@ async def test_concurrent_commits_all_become_visible(
     await asyncio.gather(*(commit(store, t, poses([t.start])) for t in targets))
     found = np.concatenate([c.frame_indices_F for c in await everything(store, label_set.key)])
     assert found.tolist() == [target.start for target in targets]
-
-
-def test_a_folder_has_one_store(tmp_path: Path) -> None:
-    lock = HomeLock(tmp_path)
-    with pytest.raises(FailedPrecondition) as caught:
-        HomeLock(tmp_path)
-    assert caught.value.reason == "HOME_IN_USE"
-    lock.release()
-    HomeLock(tmp_path).release()

@@ -98,6 +98,7 @@ def planned(message: jobs_pb2.TrackJobSpec, segment_frame_count: int = 40) -> Ne
 SHAPING: dict[str, Callable[[jobs_pb2.TrackJobSpec], None]] = {
     "content": lambda s: setattr(s.video, "content_hash", "f00d"),
     "model version": lambda s: setattr(s, "model_version", "models/fly/versions/2"),
+    "model content": lambda s: setattr(s, "model_content_hash", "f00d"),
     "start": lambda s: setattr(s.range, "start", 1),
     "stop": lambda s: setattr(s.range, "stop", 99),
     "inference": lambda s: setattr(s.inference, "peak_threshold", 0.3),

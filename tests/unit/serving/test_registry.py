@@ -141,7 +141,7 @@ def test_pages_follow_one_another_by_name(registry: Registry) -> None:
 def test_one_process_at_a_time_holds_the_registry(registry: Registry) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         Registry(registry.repository.parent)
-    assert caught.value.reason == "REGISTRY_IN_USE"
+    assert caught.value.reason == "FOLDER_IN_USE"
 
 
 def test_a_full_disk_leaves_no_version_and_no_alias_behind(tmp_path: Path) -> None:
