@@ -7,6 +7,7 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 from shoal_common.server import ServerBuilder, run_service
 from shoal_common.shm_files import sweep_dead_regions
 from shoal_engine.config import EngineConfig
+from shoal_engine.graphs import share_memory
 from shoal_engine.inference import Inference
 from shoal_engine.models import Model
 from shoal_engine.regions import Regions
@@ -42,6 +43,7 @@ async def build(config: EngineConfig) -> ServerBuilder:
 
 def main() -> None:
     """Runs `python -m shoal_engine`."""
+    share_memory()
     run_service("shoal-engine", EngineConfig, build)
 
 

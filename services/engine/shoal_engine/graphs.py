@@ -37,6 +37,27 @@ _DATATYPES = {
 }
 
 
+def share_memory() -> None:
+    """Lets all graphs of this process take memory from one arena; call it once, at the start.
+
+    With an arena of its own for each graph, growing by powers of two, and memory patterns, a
+    top-down model needs more than twice the memory and grows with every new number of animals
+    (measured over 560 frames, four at a time: 553 against 237 MB).
+    """
+    arena = ort.OrtArenaCfg(
+        {
+            "max_mem": 0,
+            "arena_extend_strategy": 1,  # as much as is asked for
+            "initial_chunk_size_bytes": -1,
+            "max_dead_bytes_per_chunk": -1,
+        }
+    )
+    place = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(place, arena)
+
+
 class Graph:
     """An ONNX file's sessions; safe to run from several threads at once."""
 
@@ -65,10 +86,17 @@ class Graph:
             ResourceExhausted: MEMORY_FULL when it does not fit into memory.
         """
         session = self._wide if wide else self._narrow
+        # Values are passed on without copying; 7 µs a call, run_with_ort_values takes 33 µs.
+        binding = session.io_binding()
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in outputs:
+            binding.bind_output(name)
         try:
-            values: list[ort.OrtValue] = session.run_with_ort_values(outputs, inputs)
+            session.run_with_iobinding(binding)
         except OrtErrors as error:
             raise _run_error(error) from error
+        values: list[ort.OrtValue] = binding.get_outputs()
         return values
 
 
@@ -76,6 +104,8 @@ def _session(path: Path, thread_count: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_count
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False  # one block a pass fits no pass of another shape
     options.log_severity_level = 3  # what goes wrong becomes an error of the call
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -1,17 +1,19 @@
 """Who computes when: a stream per core, and a queue with an end.
 
-A request of several frames is cut into parts of a few frames, each computed from first to last
-step on one thread. Parts of one request keep all cores busy without waiting for one another, one
-part's glue runs beside another's body, and the memory in use is that of a few frames, whatever
-the batch. On two cores this makes 16 frames of 384 × 384 px 7 % faster than one pass over all of
-them on two threads. A request that cannot be cut and is alone uses all threads for each body.
+Frames of a request do not depend on one another, so each is computed from first to last step on
+one thread, and the streams share the frames of a request between them. No core waits for
+another, one frame's glue runs beside another's body, activations of one frame stay in the cache,
+and the memory in use is that of one frame a stream, whatever the batch. Against passes over a
+batch on all threads this saves a tenth of the processor time (384 × 384 px bottom-up network:
+47.5 ms a frame, 52 ms in batches of 16 on two threads). A frame that is alone, like a request
+that cannot be cut, uses all threads for each body.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,16 +22,6 @@ from numpy.typing import NDArray
 from shoal_core.errors import Unavailable
 from shoal_engine.models import Arrays, Model
 from shoal_engine.statistics import Statistics
-
-_PART_FRAME_COUNT = 4
-"""Most frames of a part: large enough that the calls around the arithmetic do not count."""
-
-
-@dataclass(frozen=True)
-class _PartResult:
-    outputs: dict[str, NDArray[Any]]
-    start_ns: int
-    end_ns: int
 
 
 class Streams:
@@ -44,32 +36,34 @@ class Streams:
     async def run(
         self, model: Model, inputs: Arrays, outputs: Sequence[str], statistics: Statistics
     ) -> dict[str, NDArray[Any]]:
-        """Returns the named outputs; what is still queued is dropped when the caller gives up.
+        """Returns the named outputs; what has not begun is dropped when the caller gives up.
 
         Raises:
             Unavailable: QUEUE_FULL when too many requests are waiting.
             InvalidArgument: INPUT_SHAPE_MISMATCH or INPUT_REJECTED.
             ResourceExhausted: MEMORY_FULL.
         """
-        parts = self._cut(model, inputs)
+        frame_count = model.frame_count(inputs)
         self._check_queue()
-        wide = len(parts) == 1 and self._request_count == 0
-        self._request_count += 1
+        is_alone = self._request_count == 0
+        work = _Work(model, inputs, outputs, frame_count=frame_count, is_alone=is_alone)
         arrival_ns = time.monotonic_ns()
+        self._request_count += 1
         futures = [
-            asyncio.wrap_future(self._pool.submit(_run, model, part, outputs, wide))
-            for part in parts
+            asyncio.wrap_future(self._pool.submit(work.run))
+            for _ in range(min(frame_count or 1, self._stream_count))
         ]
         try:
-            results = await asyncio.gather(*futures)
+            spans_ns = await asyncio.gather(*futures)
         finally:
             self._request_count -= 1
+            work.drop()
             for future in futures:
                 future.cancel()
-        start_ns = min(result.start_ns for result in results)
+        start_ns = min(start for start, _ in spans_ns)
         statistics.queue.add(start_ns - arrival_ns)
-        statistics.compute.add(max(result.end_ns for result in results) - start_ns)
-        return _joined([result.outputs for result in results])
+        statistics.compute.add(max(end for _, end in spans_ns) - start_ns)
+        return work.results()
 
     def close(self) -> None:
         """Ends the threads when they have finished what they are computing."""
@@ -83,25 +77,49 @@ class Streams:
                 max_queued_requests=self._max_queued_requests,
             )
 
-    def _cut(self, model: Model, inputs: Arrays) -> list[Arrays]:
-        frame_count = model.frame_count(inputs)
-        if frame_count is None:
-            return [inputs]
-        part_count = max(min(frame_count, self._stream_count), -(-frame_count // _PART_FRAME_COUNT))
-        stops = [frame_count * (part + 1) // part_count for part in range(part_count)]
-        return [
-            {name: array[start:stop] for name, array in inputs.items()}
-            for start, stop in zip([0, *stops[:-1]], stops, strict=True)
-        ]
 
+class _Work:
+    """One request: frames that streams take until none is left."""
 
-def _run(model: Model, inputs: Arrays, outputs: Sequence[str], wide: bool) -> _PartResult:
-    start_ns = time.monotonic_ns()
-    results = model.run(inputs, outputs, wide=wide)
-    return _PartResult(results, start_ns, time.monotonic_ns())
+    def __init__(
+        self,
+        model: Model,
+        inputs: Arrays,
+        outputs: Sequence[str],
+        *,
+        frame_count: int | None,
+        is_alone: bool,
+    ) -> None:
+        self._model = model
+        self._inputs = inputs
+        self._outputs = outputs
+        self._is_whole = frame_count is None
+        self._part_count = frame_count or 1
+        self._wide = is_alone and self._part_count == 1
+        self._next = itertools.count()
+        self._parts: list[dict[str, NDArray[Any]]] = [{}] * self._part_count
+        self._is_dropped = False
 
+    def run(self) -> tuple[int, int]:
+        """Computes frames until none is left; returns when that began and ended."""
+        start_ns = time.monotonic_ns()
+        for part in self._next:
+            if part >= self._part_count or self._is_dropped:
+                break
+            inputs = self._inputs
+            if not self._is_whole:
+                inputs = {name: array[part : part + 1] for name, array in inputs.items()}
+            self._parts[part] = self._model.run(inputs, self._outputs, wide=self._wide)
+        return start_ns, time.monotonic_ns()
 
-def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def drop(self) -> None:
+        """Begins no further frame."""
+        self._is_dropped = True
+
+    def results(self) -> dict[str, NDArray[Any]]:
+        """Returns the outputs of all frames, in their order."""
+        if self._part_count == 1:
+            return self._parts[0]
+        return {
+            name: np.concatenate([part[name] for part in self._parts]) for name in self._outputs
+        }
