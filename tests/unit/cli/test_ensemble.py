@@ -58,15 +58,23 @@ def specification(home: Home, folder: Path, **behaviours: dict[str, object]) -> 
     return Specification("embedded", "shoal test", home.folder, folder, services)
 
 
+@pytest.fixture
+def others() -> set[int]:
+    """Processes that earlier tests keep for later ones."""
+    return descendants(os.getpid())
+
+
 def assert_nothing_left(processes: set[int], folder: Path) -> None:
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
     wait_until(lambda: not folder.exists())
 
 
-def test_services_serve_and_end_with_the_command(home: Home, folder: Path) -> None:
+def test_services_serve_and_end_with_the_command(
+    home: Home, folder: Path, others: set[int]
+) -> None:
     ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={}))
     ensemble.wait_until_serving()
-    processes = descendants(os.getpid())
+    processes = descendants(os.getpid()) - others
     assert len(processes) == 3
     assert folder.stat().st_mode & 0o777 == 0o700
     ensemble.stop()
@@ -84,10 +92,12 @@ def test_a_service_that_dies_at_the_start_is_named_with_its_last_words(
     assert not folder.exists()
 
 
-def test_a_service_that_is_killed_ends_the_embedded_ensemble(home: Home, folder: Path) -> None:
+def test_a_service_that_is_killed_ends_the_embedded_ensemble(
+    home: Home, folder: Path, others: set[int]
+) -> None:
     ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={}))
     ensemble.wait_until_serving()
-    processes = descendants(os.getpid())
+    processes = descendants(os.getpid()) - others
     os.kill(max(processes), signal.SIGKILL)
     with pytest.raises(Unavailable, match="was killed by signal 9"):
         wait_until(ensemble.check)
@@ -95,11 +105,13 @@ def test_a_service_that_is_killed_ends_the_embedded_ensemble(home: Home, folder:
     assert_nothing_left(processes, folder)
 
 
-def test_a_service_that_ignores_the_end_is_killed(home: Home, folder: Path) -> None:
+def test_a_service_that_ignores_the_end_is_killed(
+    home: Home, folder: Path, others: set[int]
+) -> None:
     stubborn = specification(home, folder, one={"ignores_lifeline": True})
     ensemble = LaunchedEnsemble(replace(stubborn, grace_seconds=0.5))
     ensemble.wait_until_serving()
-    processes = descendants(os.getpid())
+    processes = descendants(os.getpid()) - others
     ensemble.stop()
     assert_nothing_left(processes, folder)
     assert "killed, as they did not stop in time: one" in home.log_file("supervisor").read_text()
