@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
-from shoal.common.v1 import video_pb2
+from shoal.common.v1 import pose_pb2, video_pb2
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_common import convert
 from shoal_common.status import typed_errors
+from shoal_core.errors import AlreadyExists
 from shoal_core.pose import FramePoses
 
 _CALL_SECONDS = 30.0
@@ -32,13 +33,19 @@ class LabelSets:
         self._stub = stub
 
     async def create(self, label_set: labels_pb2.LabelSet) -> None:
-        """Creates a label set, or finds the equal one that is there."""
-        with typed_errors("labels"):
-            await self._stub.CreateLabelSet(
-                labels_pb2.CreateLabelSetRequest(label_set=label_set),
-                timeout=_CALL_SECONDS,
-                wait_for_ready=True,
-            )
+        """Creates a label set, or finds the one that an earlier task of the job has created.
+
+        Raises:
+            AlreadyExists: LABEL_SET_EXISTS when the one that is there is of something else.
+        """
+        request = labels_pb2.CreateLabelSetRequest(label_set=label_set)
+        try:
+            with typed_errors("labels"):
+                await self._stub.CreateLabelSet(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+        except AlreadyExists:
+            # Another version of the worker says otherwise where the same poses come from.
+            if _holds(await self.get(label_set.name)) != _holds(label_set):
+                raise
 
     async def get(self, name: str) -> labels_pb2.LabelSet:
         """Returns a label set."""
@@ -68,6 +75,10 @@ class LabelSets:
             async for response in self._stub.StreamPoses(request, timeout=_STREAM_SECONDS):
                 for frame in convert.frame_poses(response.poses):
                     yield frame
+
+
+def _holds(label_set: labels_pb2.LabelSet) -> tuple[str, pose_pb2.Skeleton, list[str]]:
+    return label_set.video.content_hash, label_set.skeleton, list(label_set.track_names)
 
 
 def _segment_messages(
