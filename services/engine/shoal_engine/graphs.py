@@ -12,7 +12,7 @@ import onnxruntime as ort
 from shoal_core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, ShoalError
 from shoal_engine.tensors import ANY_LENGTH, TensorSpec
 
-OrtErrors = (
+_LOAD_ERRORS = (
     ort.capi.onnxruntime_pybind11_state.Fail,
     ort.capi.onnxruntime_pybind11_state.InvalidArgument,
     ort.capi.onnxruntime_pybind11_state.InvalidGraph,
@@ -21,6 +21,9 @@ OrtErrors = (
     ort.capi.onnxruntime_pybind11_state.NotImplemented,
     ort.capi.onnxruntime_pybind11_state.RuntimeException,
 )
+_RUN_ERRORS = (*_LOAD_ERRORS, RuntimeError, MemoryError)
+"""What running a binding raises: whatever has gone wrong becomes a RuntimeError."""
+
 _DATATYPES = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -94,7 +97,7 @@ class Graph:
             binding.bind_output(name)
         try:
             session.run_with_iobinding(binding)
-        except OrtErrors as error:
+        except _RUN_ERRORS as error:
             raise _run_error(error) from error
         values: list[ort.OrtValue] = binding.get_outputs()
         return values
@@ -109,7 +112,7 @@ def _session(path: Path, thread_count: int) -> ort.InferenceSession:
     options.log_severity_level = 3  # what goes wrong becomes an error of the call
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except OrtErrors as error:
+    except _LOAD_ERRORS as error:
         raise FailedPrecondition(
             "MODEL_LOAD_FAILED",
             f"ONNX Runtime cannot load {path.name}: {_one_line(error)}",
@@ -130,8 +133,9 @@ def _spec(path: Path, node: ort.NodeArg) -> TensorSpec:
 
 
 def _run_error(error: Exception) -> ShoalError:
-    line = _one_line(error)
-    if "bad allocation" in line or "Failed to allocate memory" in line:
+    line = _one_line(error).removeprefix("Error in execution: ")
+    is_memory = isinstance(error, MemoryError) or "Failed to allocate memory" in line
+    if is_memory or "bad allocation" in line:
         return ResourceExhausted(
             "MEMORY_FULL", "The request does not fit into memory; send fewer or smaller frames."
         )

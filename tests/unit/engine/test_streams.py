@@ -1,0 +1,121 @@
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shoal_core.errors import InvalidArgument, Unavailable
+from shoal_engine.models import Model
+from shoal_engine.statistics import Statistics
+from shoal_engine.streams import Streams
+from shoal_media.readers import open_video
+from shoal_serving.importing.keras_import import import_model
+from tests.fakes import onnx_models
+
+REAL_MODELS = {
+    "bottomup": ("minimal_instance.UNet.bottomup",),
+    "topdown": ("minimal_instance.UNet.centroid", "minimal_instance.UNet.centered_instance"),
+    "multiclass_bottomup": ("min_tracks_2node.UNet.bottomup_multiclass",),
+}
+
+
+@pytest.fixture
+def streams() -> Iterator[Streams]:
+    streams = Streams(stream_count=3, max_queued_requests=1)
+    yield streams
+    streams.close()
+
+
+@pytest.fixture
+def brightness(tmp_path: Path) -> Model:
+    onnx_models.write_brightness(tmp_path, "brightness", 1)
+    return Model.load(tmp_path / "brightness" / "1", "brightness", 1, wide_thread_count=2)
+
+
+@pytest.mark.parametrize("kind", REAL_MODELS)
+async def test_results_depend_neither_on_cutting_nor_on_threads(
+    streams: Streams, shared_data: Path, tmp_path: Path, kind: str
+) -> None:
+    import_model([shared_data / "models" / name for name in REAL_MODELS[kind]], tmp_path / "1")
+    model = Model.load(tmp_path / "1", kind, 1, wide_thread_count=2)
+    with open_video(shared_data / "pair" / "centered_pair_small.mp4") as reader:
+        images = np.stack([reader.read(index) for index in (0, 300, 555, 900, 1000)])
+    names = [spec.name for spec in model.outputs]
+    cut = await streams.run(model, {"images": images}, names, Statistics())
+    for wide in (False, True):
+        whole = model.run({"images": images}, names, wide=wide)
+        for name in names:
+            np.testing.assert_array_equal(cut[name], whole[name], err_msg=name)
+
+
+@pytest.mark.parametrize("frame_count", [1, 2, 3, 4, 17])
+async def test_frames_come_back_in_their_order(
+    streams: Streams, brightness: Model, frame_count: int
+) -> None:
+    images = np.arange(frame_count, dtype=np.uint8)[:, None, None, None]
+    names = ["instance_scores"]
+    outputs = await streams.run(brightness, {"images": images}, names, Statistics())
+    assert outputs["instance_scores"][:, 0].tolist() == list(range(frame_count))
+
+
+class GatedModel:
+    """Counts the frames that it begins, and finishes none before the gate opens."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.gate = threading.Event()
+        self.has_begun = threading.Semaphore(0)
+
+    def frame_count(self, inputs: Mapping[str, np.ndarray]) -> int:
+        return len(inputs["images"])
+
+    def run(self, inputs: object, outputs: object, *, wide: bool) -> dict[str, np.ndarray]:
+        self.begun += 1
+        self.has_begun.release()
+        assert self.gate.wait(30)
+        return {"y": np.zeros(1)}
+
+
+async def test_frames_that_have_not_begun_are_dropped_with_their_caller(streams: Streams) -> None:
+    model = GatedModel()
+    request = asyncio.create_task(
+        streams.run(model, {"images": np.zeros(50)}, ["y"], Statistics())  # type: ignore[arg-type]
+    )
+    for _ in range(3):
+        await asyncio.to_thread(model.has_begun.acquire)
+    request.cancel()
+    await asyncio.wait([request])
+    model.gate.set()
+    streams.close()
+    assert model.begun == 3
+
+
+async def test_a_request_too_many_is_refused_and_room_comes_back(streams: Streams) -> None:
+    model = GatedModel()
+
+    def ask() -> asyncio.Task[object]:
+        return asyncio.create_task(
+            streams.run(model, {"images": np.zeros(1)}, ["y"], Statistics())  # type: ignore[arg-type]
+        )
+
+    waiting = [ask() for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as caught:
+        await ask()
+    assert caught.value.reason == "QUEUE_FULL"
+    model.gate.set()
+    await asyncio.gather(*waiting)
+    await ask()
+
+
+async def test_a_frame_that_fails_fails_its_request_only(
+    streams: Streams, brightness: Model
+) -> None:
+    broken = {"images": np.ones((4, 2, 2, 1), np.uint8), "peak_threshold": np.ones((4, 1), "f8")}
+    with pytest.raises(InvalidArgument, match="cannot work on these inputs"):
+        await streams.run(brightness, broken, ["thresholds"], Statistics())
+    good = {"images": np.ones((4, 2, 2, 1), np.uint8)}
+    outputs = await streams.run(brightness, good, ["instance_scores"], Statistics())
+    assert outputs["instance_scores"].tolist() == [[4]] * 4
