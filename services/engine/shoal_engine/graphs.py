@@ -9,7 +9,13 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from shoal_core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, ShoalError
+from shoal_core.errors import (
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    ShoalError,
+)
 from shoal_engine.tensors import ANY_LENGTH, TensorSpec
 
 _LOAD_ERRORS = (
@@ -61,6 +67,17 @@ def share_memory() -> None:
     ort.create_and_register_allocator(place, arena)
 
 
+class Stopper:
+    """Ends what runs with it, between two nodes of a graph; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+
+    def stop(self) -> None:
+        """Ends the runs, and those that have not begun."""
+        self.options.terminate = True
+
+
 class Graph:
     """An ONNX file's sessions; safe to run from several threads at once."""
 
@@ -80,13 +97,19 @@ class Graph:
         self.outputs = tuple(_spec(path, node) for node in self._narrow.get_outputs())
 
     def run(
-        self, inputs: Mapping[str, ort.OrtValue], outputs: Sequence[str], *, wide: bool
+        self,
+        inputs: Mapping[str, ort.OrtValue],
+        outputs: Sequence[str],
+        *,
+        wide: bool,
+        stopper: "Stopper",
     ) -> list[ort.OrtValue]:
         """Returns the named outputs.
 
         Raises:
             InvalidArgument: INPUT_REJECTED when the graph cannot work on such inputs.
             ResourceExhausted: MEMORY_FULL when it does not fit into memory.
+            Cancelled: REQUEST_STOPPED when the stopper was used.
         """
         session = self._wide if wide else self._narrow
         # Values are passed on without copying; 7 µs a call, run_with_ort_values takes 33 µs.
@@ -96,8 +119,10 @@ class Graph:
         for name in outputs:
             binding.bind_output(name)
         try:
-            session.run_with_iobinding(binding)
+            session.run_with_iobinding(binding, stopper.options)
         except _RUN_ERRORS as error:
+            if stopper.options.terminate:
+                raise Cancelled("REQUEST_STOPPED", "The request was stopped.") from error
             raise _run_error(error) from error
         values: list[ort.OrtValue] = binding.get_outputs()
         return values

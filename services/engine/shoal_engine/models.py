@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shoal_common.inference.chain import CHAIN_FILE, COMPOSED_FILE, CONTRACT_FILE, Chain, ChainStep
 from shoal_common.inference.contract import PoseContract
 from shoal_core.errors import FailedPrecondition, InvalidArgument
-from shoal_engine.graphs import Graph
+from shoal_engine.graphs import Graph, Stopper
 from shoal_engine.tensors import ANY_LENGTH, DTYPES, TensorSpec
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -38,9 +38,9 @@ class _Step:
     unused_after: tuple[str, ...]
     """Values that neither a later step nor the response needs."""
 
-    def run(self, values: dict[str, ort.OrtValue], *, wide: bool) -> None:
+    def run(self, values: dict[str, ort.OrtValue], *, wide: bool, stopper: Stopper) -> None:
         inputs = {name: values[value] for name, value in self.inputs.items()}
-        results = self.graph.run(inputs, list(self.outputs), wide=wide)
+        results = self.graph.run(inputs, list(self.outputs), wide=wide, stopper=stopper)
         values.update(zip(self.outputs.values(), results, strict=True))
         for value in self.unused_after:
             del values[value]
@@ -137,17 +137,26 @@ class Model:
                 )
         return int(frame_count)
 
-    def run(self, inputs: Arrays, outputs: Sequence[str], *, wide: bool) -> dict[str, NDArray[Any]]:
+    def run(
+        self,
+        inputs: Arrays,
+        outputs: Sequence[str],
+        *,
+        wide: bool,
+        stopper: Stopper,
+    ) -> dict[str, NDArray[Any]]:
         """Returns the named outputs.
 
         Args:
             inputs: Every input that is not optional, checked.
             outputs: Names of the wanted outputs.
             wide: Whether to use all threads; results do not depend on it.
+            stopper: Ends the run when it is used.
 
         Raises:
             InvalidArgument: INPUT_REJECTED when a graph cannot work on such inputs.
             ResourceExhausted: MEMORY_FULL when it does not fit into memory.
+            Cancelled: REQUEST_STOPPED when the stopper was used.
         """
         filled = self._with_defaults(inputs)
         values = {
@@ -156,7 +165,7 @@ class Model:
             if name in self.chain_inputs
         }
         for step in self.steps:
-            step.run(values, wide=wide)
+            step.run(values, wide=wide, stopper=stopper)
         return {name: values[name].numpy() for name in outputs}
 
     def _with_defaults(self, inputs: Arrays) -> Arrays:
@@ -183,7 +192,7 @@ class Model:
             if not spec.optional
         }
         for wide in (True, False):
-            self.run(inputs, [spec.name for spec in self.outputs], wide=wide)
+            self.run(inputs, [spec.name for spec in self.outputs], wide=wide, stopper=Stopper())
 
 
 def _steps(chain: Chain, folder: Path, wide_thread_count: int) -> tuple[_Step, ...]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_core.errors import Unavailable
+from shoal_engine.graphs import Stopper
 from shoal_engine.models import Arrays, Model
 from shoal_engine.statistics import Statistics
 
@@ -31,12 +32,12 @@ class Streams:
         self._stream_count = stream_count
         self._max_queued_requests = max_queued_requests
         self._pool = ThreadPoolExecutor(stream_count, thread_name_prefix="stream")
-        self._request_count = 0
+        self._works: set[_Work] = set()
 
     async def run(
         self, model: Model, inputs: Arrays, outputs: Sequence[str], statistics: Statistics
     ) -> dict[str, NDArray[Any]]:
-        """Returns the named outputs; what has not begun is dropped when the caller gives up.
+        """Returns the named outputs; all work on them ends when the caller gives up.
 
         Raises:
             Unavailable: QUEUE_FULL when too many requests are waiting.
@@ -45,10 +46,10 @@ class Streams:
         """
         frame_count = model.frame_count(inputs)
         self._check_queue()
-        is_alone = self._request_count == 0
+        is_alone = not self._works
         work = _Work(model, inputs, outputs, frame_count=frame_count, is_alone=is_alone)
         arrival_ns = time.monotonic_ns()
-        self._request_count += 1
+        self._works.add(work)
         futures = [
             asyncio.wrap_future(self._pool.submit(work.run))
             for _ in range(min(frame_count or 1, self._stream_count))
@@ -56,8 +57,8 @@ class Streams:
         try:
             spans_ns = await asyncio.gather(*futures)
         finally:
-            self._request_count -= 1
-            work.drop()
+            self._works.discard(work)
+            work.stop()
             for future in futures:
                 future.cancel()
         start_ns = min(start for start, _ in spans_ns)
@@ -66,11 +67,13 @@ class Streams:
         return work.results()
 
     def close(self) -> None:
-        """Ends the threads when they have finished what they are computing."""
+        """Ends what is left of requests, and the threads."""
+        for work in self._works:
+            work.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def _check_queue(self) -> None:
-        if self._request_count >= self._stream_count + self._max_queued_requests:
+        if len(self._works) >= self._stream_count + self._max_queued_requests:
             raise Unavailable(
                 "QUEUE_FULL",
                 f"{self._max_queued_requests} requests are waiting already; try again later.",
@@ -98,23 +101,25 @@ class _Work:
         self._wide = is_alone and self._part_count == 1
         self._next = itertools.count()
         self._parts: list[dict[str, NDArray[Any]]] = [{}] * self._part_count
-        self._is_dropped = False
+        self._stopper = Stopper()
 
     def run(self) -> tuple[int, int]:
         """Computes frames until none is left; returns when that began and ended."""
         start_ns = time.monotonic_ns()
         for part in self._next:
-            if part >= self._part_count or self._is_dropped:
+            if part >= self._part_count:
                 break
             inputs = self._inputs
             if not self._is_whole:
                 inputs = {name: array[part : part + 1] for name, array in inputs.items()}
-            self._parts[part] = self._model.run(inputs, self._outputs, wide=self._wide)
+            self._parts[part] = self._model.run(
+                inputs, self._outputs, wide=self._wide, stopper=self._stopper
+            )
         return start_ns, time.monotonic_ns()
 
-    def drop(self) -> None:
-        """Begins no further frame."""
-        self._is_dropped = True
+    def stop(self) -> None:
+        """Ends the frames that are being computed, and begins no other."""
+        self._stopper.stop()
 
     def results(self) -> dict[str, NDArray[Any]]:
         """Returns the outputs of all frames, in their order."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shoal_core.errors import InvalidArgument, Unavailable
+from shoal_core.errors import Cancelled, InvalidArgument, Unavailable
+from shoal_engine.graphs import Stopper
 from shoal_engine.models import Model
 from shoal_engine.statistics import Statistics
 from shoal_engine.streams import Streams
@@ -45,7 +46,7 @@ async def test_results_depend_neither_on_cutting_nor_on_threads(
     names = [spec.name for spec in model.outputs]
     cut = await streams.run(model, {"images": images}, names, Statistics())
     for wide in (False, True):
-        whole = model.run({"images": images}, names, wide=wide)
+        whole = model.run({"images": images}, names, wide=wide, stopper=Stopper())
         for name in names:
             np.testing.assert_array_equal(cut[name], whole[name], err_msg=name)
 
@@ -71,7 +72,11 @@ class GatedModel:
     def frame_count(self, inputs: Mapping[str, np.ndarray]) -> int:
         return len(inputs["images"])
 
-    def run(self, inputs: object, outputs: object, *, wide: bool) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: object, outputs: object, *, wide: bool, stopper: Stopper
+    ) -> dict[str, np.ndarray]:
+        if stopper.options.terminate:
+            raise Cancelled("REQUEST_STOPPED", "The request was stopped.")
         self.begun += 1
         self.has_begun.release()
         assert self.gate.wait(30)
