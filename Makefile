@@ -58,6 +58,10 @@ check-all: lint ## Also what is slow or needs environments of its own
 bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
 	$(BIN)/python -m tests.benchmarks.throughput
 
+.PHONY: bench-start
+bench-start: setup ## Time to print the help and to the first inferred frame
+	$(BIN)/python -m tests.benchmarks.start_up
+
 .PHONY: demo
 demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result
 	mkdir -p demo
