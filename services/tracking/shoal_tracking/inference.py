@@ -1,6 +1,7 @@
 """From a frame's payload to its poses, with the time of each step."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from shoal_common.inference.estimator import PoseEstimator
 from shoal_core.pose import FramePoses
 from shoal_tracking.frames import FrameSource
 from shoal_tracking.slots import FrameSlots, Placed
+
+_QUICK_BYTES = 1024 * 1024
+"""Raw pixels up to here are copied in less time than a thread takes to begin."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class FrameInference:
         """Returns the poses of a frame that arrived at a time of the session's clock."""
         async with self._reading:
             begun = self._clock()
-            placed = await asyncio.to_thread(self._read, payload)
+            if _is_quick(payload):
+                placed = self._read(payload)
+            else:
+                placed = await asyncio.to_thread(self._read, payload)
         decoded = self._clock()
         try:
             estimate = await self._estimator.estimate(placed, [frame_index])
@@ -73,3 +80,13 @@ class FrameInference:
 
     def _read(self, payload: frame_pb2.FramePayload) -> Placed:
         return self._slots.place(self._frames.read(payload))
+
+
+def _is_quick(payload: frame_pb2.FramePayload) -> bool:
+    match payload.WhichOneof("payload"):
+        case "inline":
+            return len(payload.inline.data) <= _QUICK_BYTES
+        case "shm":
+            return math.prod(payload.shm.shape) <= _QUICK_BYTES
+        case _:
+            return False

@@ -72,9 +72,12 @@ class PoseEstimator:
         contract, outputs = await self._deployment.infer(inputs)
         answered = time.perf_counter()
         frame_size_px = frames.shape[1], frames.shape[2]
-        poses = await asyncio.to_thread(
-            self._group, contract, outputs, frame_indices, frame_size_px
-        )
+        arguments = (contract, outputs, frame_indices, frame_size_px)
+        if len(frame_indices) == 1:
+            # A live frame: the way to a thread and back takes longer than the work.
+            poses = self._group(*arguments)
+        else:
+            poses = await asyncio.to_thread(self._group, *arguments)
         return Estimate(
             poses=poses,
             inference_ms=(answered - begun) * 1000,
