@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -110,3 +111,27 @@ def test_a_tracker_parameter_out_of_range_is_named(field: str, value: Any, name:
     with pytest.raises(InvalidArgument, match=name) as caught:
         tracker_config(pb.TrackerParameters(window=window))
     assert caught.value.reason == "PARAMETER_INVALID"
+
+
+@pytest.mark.parametrize("field", ["window_frame_count", "max_tracks", "target_instance_count"])
+def test_an_error_carries_the_name_of_the_field_as_the_contract_has_it(field: str) -> None:
+    window = pb.WindowTrackerParameters(**{field: -1})
+    with pytest.raises(InvalidArgument, match=f"^{field} is -1") as caught:
+        tracker_config(pb.TrackerParameters(window=window))
+    assert caught.value.metadata["field"] == field
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_none_are_refused(value: float) -> None:
+    with pytest.raises(InvalidArgument, match="peak_threshold is"):
+        inference_settings(pb.InferenceParameters(peak_threshold=value))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("similarity", value) for value in pb.Similarity.values()]
+    + [("assignment", value) for value in pb.Assignment.values()],
+)
+def test_every_choice_of_the_contract_is_known(field: str, value: int) -> None:
+    window = pb.WindowTrackerParameters(**{field: value})
+    assert tracker_config(pb.TrackerParameters(window=window)) is not None

@@ -9,6 +9,7 @@ import pytest
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_common.inference.settings import InferenceSettings
+from shoal_core.grouping import PartGrouping
 from shoal_core.pose import NO_TRACK
 from shoal_core.skeleton import Skeleton
 
@@ -130,3 +131,21 @@ async def test_frames_with_fewer_centroids_are_filled_up_with_nan(
     sent = answers.inputs["centroids"]
     assert sent.shape == (2, most, 2)
     assert (~np.isnan(sent[:, :, 0])).sum(axis=1).tolist() == list(counts)
+
+
+@pytest.mark.parametrize("family", ["instances", "parts"])
+async def test_frame_alone_has_the_poses_that_it_has_in_a_batch(family: Any) -> None:
+    outputs = INSTANCES if family == "instances" else PARTS
+    answers = Answers(contract(family=family), outputs)
+    together = (await estimator(answers).estimate(FRAMES, [3, 4])).poses[0]
+    answers.outputs = {name: array[:1] for name, array in answers.outputs.items()}
+    (alone,) = (await estimator(answers).estimate(FRAMES[:1], [3])).poses
+    np.testing.assert_array_equal(alone.points_px_IN2, together.points_px_IN2)
+    np.testing.assert_array_equal(alone.instance_scores_I, together.instance_scores_I)
+
+
+async def test_grouping_parameters_are_obeyed() -> None:
+    answers = Answers(contract(family="parts", kind="bottomup"), PARTS)
+    strict = estimator(answers, part_grouping=PartGrouping(min_line_scores=0.85))
+    (poses, _) = (await strict.estimate(FRAMES, [0, 1])).poses
+    assert poses.points_px_IN2.tolist() == [[[10, 10], [10, 15]]]
