@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2, `inference.GRPCInferenceService`."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from importlib import metadata
 from typing import Any
 
@@ -9,9 +10,9 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
 from shoal_common.interceptors import error_status
+from shoal_common.ordering import in_order
 from shoal_engine import describe
 from shoal_engine.inference import Inference
-from shoal_engine.ordering import in_order
 from shoal_engine.regions import Regions
 from shoal_engine.repository import LATEST, ModelRepository
 
@@ -86,8 +87,9 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
         A request that fails is answered with its error, and the stream goes on.
         """
         answers = in_order(requests, self._stream_item, look_ahead=_STREAM_LOOK_AHEAD)
-        async for answer in answers:
-            yield answer
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def _stream_item(self, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
         try:

@@ -21,6 +21,8 @@ class Session:
     progress: Progress
     is_embedded: bool
     """Whether the ensemble is this command's own."""
+    home: Home
+    """The folder of everything durable of an embedded ensemble."""
 
 
 @contextlib.contextmanager
@@ -47,7 +49,8 @@ def session(
         fields = {name: services.targets[name] for name in _SDK_TARGETS if name in services.targets}
         with Shoal.connect(Targets(**fields)) as shoal:
             try:
-                yield Session(shoal, services, progress, isinstance(services, LaunchedEnsemble))
+                is_embedded = isinstance(services, LaunchedEnsemble)
+                yield Session(shoal, services, progress, is_embedded, home)
             except Unavailable:
                 services.wait_for_death()
                 raise

@@ -20,6 +20,7 @@ class TrackRun:
         self._ensemble = session.ensemble
         self._progress = session.progress
         self._is_embedded = session.is_embedded
+        self._home = session.home
         self._jobs: dict[Path, Job] = {}
 
     def run(self) -> tuple[Job, ...]:
@@ -101,6 +102,9 @@ class TrackRun:
                 raise job.error or Internal("JOB_FAILED", f"The job of {video} failed silently.")
 
     def _show(self, job: Job) -> None:
+        if self._is_embedded and self._home.is_full:
+            self._progress.step(f"paused: the disk of {self._home.folder} is full; make room")
+            return
         progress = job.progress
         frame_count = progress.inferred_frame_count
         if frame_count < progress.total_frame_count or not self._plan.settings.tracker:

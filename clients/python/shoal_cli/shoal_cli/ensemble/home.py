@@ -1,12 +1,16 @@
 """`$SHOAL_HOME`: the folder of everything durable."""
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal_core.errors import FailedPrecondition
+from shoal_core.errors import FailedPrecondition, ResourceExhausted
+
+LEAST_FREE_BYTES = 16 * 2**20
+"""Room without which an ensemble neither starts nor makes progress that lasts."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Home:
         """What the engine loads from."""
         return self.folder / "models" / "repository"
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has no room for services to write what they must."""
+        return shutil.disk_usage(self.folder).free < LEAST_FREE_BYTES
+
     def log_file(self, name: str) -> Path:
         """Log of a process."""
         return self.logs / f"{name}.log"
@@ -44,6 +53,7 @@ class Home:
 
         Raises:
             FailedPrecondition: HOME_UNUSABLE when they cannot be made or written to.
+            ResourceExhausted: DISK_FULL when services could not even write their logs.
         """
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
@@ -56,6 +66,13 @@ class Home:
                 "make it writable or set SHOAL_HOME to another folder.",
                 path=self.folder,
             ) from error
+        if self.is_full:
+            raise ResourceExhausted(
+                "DISK_FULL",
+                f"The disk of {self.folder} has less than {LEAST_FREE_BYTES >> 20} MiB free; make "
+                "room, or set SHOAL_HOME to another disk.",
+                path=self.folder,
+            )
 
 
 def home_from_environment(environment: Mapping[str, str]) -> Home:
