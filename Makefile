@@ -62,6 +62,10 @@ bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
 bench-start: setup ## Time to print the help and to the first inferred frame
 	$(BIN)/python -m tests.benchmarks.start_up
 
+.PHONY: accuracy
+accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predictions and torch
+	$(BIN)/python -m tests.benchmarks.accuracy
+
 .PHONY: demo
 demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result
 	mkdir -p demo
