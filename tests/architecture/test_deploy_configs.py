@@ -35,3 +35,11 @@ def test_every_service_ships_a_configuration() -> None:
         for folder in [folder.parent]
     }
     assert services == {path.stem for path in FILES}
+
+
+def test_shipped_configurations_are_those_of_one_ensemble() -> None:
+    loaded = {path.stem: load_config(config_type(path.stem), path, []) for path in FILES}
+    homes = {vars(config)["home"] for config in loaded.values() if "home" in vars(config)}
+    assert len(homes) == 1
+    repository = homes.pop() / "models" / "repository"
+    assert vars(loaded["engine"])["model_repository"] == repository
