@@ -42,7 +42,7 @@ class Shoal:
         return cls(targets or Targets(), project)
 
     def close(self) -> None:
-        """Closes the channels; running calls end with Cancelled."""
+        """Closes the channels; running calls end with Unavailable."""
         for channel in self._channels:
             channel.close()
 

@@ -18,8 +18,8 @@ class PartGrouping:
     """Edges longer than this fraction of the frame's longer side are penalized (0.25)."""
     dist_penalty_weight: float | None = None
     """Weight of that penalty (1)."""
-    min_instance_peaks: int | None = None
-    """Instances with fewer nodes are dropped (0)."""
+    min_instance_peaks: float | None = None
+    """Instances with fewer nodes are dropped; below 1: a fraction of the skeleton's nodes (0)."""
     min_line_scores: float | None = None
     """A pair of peaks is joined only if its line score exceeds this (0.25)."""
 
@@ -45,12 +45,12 @@ class WindowTracker:
     window_frame_count: int | None = None
     """Recent frames whose instances are candidates (5)."""
     similarity: Similarity | None = None
-    """What two instances have in common (oks)."""
+    """How alike two instances are (euclidean)."""
     assignment: Assignment | None = None
     """How instances and tracks are paired (hungarian)."""
     max_tracks: int | None = None
-    """Most tracks of the whole video (unlimited)."""
+    """Most tracks of the whole video (`target_instance_count`, else unlimited)."""
     target_instance_count: int | None = None
-    """Animals that are there (unknown)."""
+    """Animals that are there: at most so many instances are kept in a frame (unknown)."""
     min_similarity: float | None = None
-    """Pairs less similar than this are never joined (the similarity's own)."""
+    """Pairs less similar than this, from 0 to 1, are never joined (0.05)."""
