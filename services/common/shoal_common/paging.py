@@ -5,6 +5,9 @@ import binascii
 
 from shoal_core.errors import InvalidArgument
 
+_MOST_DIGITS = 18
+"""A number of more digits may not fit into a database's column."""
+
 
 def page_size(requested: int, *, default: int, limit: int) -> int:
     """Returns the size of a page: the default for 0, never more than the limit.
@@ -35,6 +38,24 @@ def decode_token(token: str) -> str:
     try:
         return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise InvalidArgument(
-            "PAGE_TOKEN_INVALID", "page_token was not made by this list; start from the first page."
-        ) from error
+        raise _invalid_token() from error
+
+
+def decode_number_token(token: str) -> int | None:
+    """Returns the number that a page must follow, from 0; None for the first page.
+
+    Raises:
+        InvalidArgument: PAGE_TOKEN_INVALID when no list of ours made the token.
+    """
+    text = decode_token(token)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise _invalid_token()
+    return int(text)
+
+
+def _invalid_token() -> InvalidArgument:
+    return InvalidArgument(
+        "PAGE_TOKEN_INVALID", "page_token was not made by this list; start from the first page."
+    )

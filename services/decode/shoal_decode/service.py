@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
-
-import grpc
+from typing import TYPE_CHECKING
 
 from shoal.decode.v1 import decode_pb2 as pb
 from shoal.decode.v1 import decode_pb2_grpc as pb_grpc
+from shoal_common.interceptors import Context
 from shoal_common.roots import AllowedRoots
 from shoal_common.status import to_status
 from shoal_core.errors import InvalidArgument, ShoalError
@@ -18,8 +17,6 @@ from shoal_decode.selection import frame_range, single_frames
 
 if TYPE_CHECKING:
     from shoal_media.readers import VideoReader
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class DecodeService(pb_grpc.DecodeServiceServicer):

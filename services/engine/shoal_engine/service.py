@@ -9,7 +9,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
-from shoal_common.interceptors import error_status
+from shoal_common.interceptors import Context, error_status
 from shoal_common.ordering import in_order
 from shoal_engine import describe
 from shoal_engine.inference import Inference
@@ -19,8 +19,6 @@ from shoal_engine.repository import LATEST, ModelRepository
 SERVICE_NAME = "inference.GRPCInferenceService"
 _STREAM_LOOK_AHEAD = 16
 """Requests of one stream that are taken in before the first of them is answered."""
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped stubs

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import functools
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import delete, func, insert, inspect, select, update
@@ -262,7 +262,7 @@ class Manifest:
 
 
 @contextlib.contextmanager
-def _typed_errors(engine: AsyncEngine) -> Any:
+def _typed_errors(engine: AsyncEngine) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:

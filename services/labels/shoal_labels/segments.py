@@ -5,6 +5,7 @@ Axis legend: F frames, M instances of all the frames together, N nodes, 2 = (x, 
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -196,7 +197,7 @@ class SegmentReader:
             self._hdf5.close()
 
     @contextlib.contextmanager
-    def _typed_errors(self) -> Any:
+    def _typed_errors(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:

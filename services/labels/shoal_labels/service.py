@@ -2,20 +2,16 @@
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
+from contextlib import aclosing
 
 from shoal.labels.v1 import labels_pb2 as pb
 from shoal.labels.v1 import labels_pb2_grpc as pb_grpc
 from shoal_common import paging
+from shoal_common.interceptors import Context
 from shoal_common.roots import AllowedRoots
-from shoal_core.errors import InvalidArgument
 from shoal_labels import convert
 from shoal_labels.exchange import Exchange
 from shoal_labels.store import LabelStore
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class LabelsService(pb_grpc.LabelsServiceServicer):
@@ -80,8 +76,10 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
         """Lists the segments of a label set by index."""
         key = convert.label_set_key(request.parent)
         size = paging.page_size(request.page_size, default=1000, limit=10_000)
-        after = _last_index(request.page_token)
-        found = await self._store.manifest.list_segments(key, after, size + 1)
+        after = paging.decode_number_token(request.page_token)
+        found = await self._store.manifest.list_segments(
+            key, -1 if after is None else after, size + 1
+        )
         page, has_more = found[:size], len(found) > size
         return pb.ListSegmentsResponse(
             segments=[convert.segment_message(segment) for segment in page],
@@ -94,8 +92,10 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
         """Streams poses in increasing frame order."""
         key = convert.label_set_key(request.label_set)
         start, stop = convert.frame_range(request.range)
-        async for columns in self._store.read(key, start, stop):
-            yield pb.StreamPosesResponse(poses=convert.pose_batch(columns))
+        # Closed here and now: a reader that leaves must not keep files that were replaced.
+        async with aclosing(self._store.read(key, start, stop)) as parts:
+            async for columns in parts:
+                yield pb.StreamPosesResponse(poses=convert.pose_batch(columns))
 
     async def ImportLabels(
         self, request: pb.ImportLabelsRequest, context: Context
@@ -115,12 +115,3 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
         output = self._roots.resolve(request.uri)
         frame_count, instance_count = await self._exchange.export_labels(keys, output)
         return pb.ExportLabelsResponse(frame_count=frame_count, instance_count=instance_count)
-
-
-def _last_index(token: str) -> int:
-    text = paging.decode_token(token)
-    if text and not text.isdecimal():
-        raise InvalidArgument(
-            "PAGE_TOKEN_INVALID", "page_token was not made by this list; start from the first page."
-        )
-    return int(text) if text else -1

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,7 +168,7 @@ class LabelStore:
 
     async def read(
         self, key: LabelSetKey, start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[PoseColumns]:
+    ) -> AsyncGenerator[PoseColumns, None]:
         """Yields the frames `start` ≤ index < `stop` in increasing order, at most 1,000 at once.
 
         Raises:

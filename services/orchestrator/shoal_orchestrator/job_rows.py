@@ -159,6 +159,4 @@ def _error_json(error: ShoalError) -> str:
 def _error(text: str) -> ShoalError:
     fields: dict[str, Any] = json.loads(text)
     error_type: type[ShoalError] = getattr(errors, fields["type"])
-    error = error_type(fields["reason"], fields["message"])
-    error.metadata = fields["metadata"]  # its keys are a worker's and may be anything
-    return error
+    return error_type(fields["reason"], fields["message"], **fields["metadata"])

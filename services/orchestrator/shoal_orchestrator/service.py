@@ -1,20 +1,15 @@
 """`shoal.jobs.v1.JobsService`: jobs for those who want something done."""
 
 from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
 
 from shoal.common.v1 import video_pb2
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common import convert_parameters, paging
-from shoal_core.errors import InvalidArgument
+from shoal_common.interceptors import Context
 from shoal_orchestrator import convert
 from shoal_orchestrator.dispatcher import Dispatcher
 from shoal_orchestrator.peers import LabelSets, Models, Videos, check_centroids
 from shoal_orchestrator.planning import resolve_span
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _CALL_SECONDS = 120.0
 _MARGIN = 0.1  # part of the caller's time that is kept for telling why it was not enough
@@ -69,8 +64,9 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
     ) -> jobs_pb2.ListJobsResponse:
         """See the proto."""
         size = paging.page_size(request.page_size, default=100, limit=1000)
+        before = paging.decode_number_token(request.page_token)
         jobs = await self._dispatcher.jobs(
-            convert.project(request.parent), before=_before(request.page_token), limit=size + 1
+            convert.project(request.parent), before=before, limit=size + 1
         )
         more = len(jobs) > size
         return jobs_pb2.ListJobsResponse(
@@ -124,14 +120,3 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
 def _call_seconds(context: Context) -> float:
     remaining = context.time_remaining()
     return _CALL_SECONDS if remaining is None else min(_CALL_SECONDS, remaining * (1 - _MARGIN))
-
-
-def _before(page_token: str) -> int | None:
-    text = paging.decode_token(page_token)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidArgument(
-            "PAGE_TOKEN_INVALID", "page_token was not made by this list; start from the first page."
-        )
-    return int(text)

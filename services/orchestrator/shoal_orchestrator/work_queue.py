@@ -1,18 +1,14 @@
 """`shoal.jobs.v1.WorkQueueService`: tasks for workers."""
 
-from typing import Any
-
-import grpc
 from google.rpc import code_pb2
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
+from shoal_common.interceptors import Context
 from shoal_common.status import from_status
 from shoal_core.errors import InvalidArgument
 from shoal_orchestrator import convert
 from shoal_orchestrator.dispatcher import Dispatcher
 from shoal_orchestrator.records import Count
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _LONGEST_WAIT_MS = 30_000
 

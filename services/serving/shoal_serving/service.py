@@ -5,19 +5,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
 from shoal_common import names, paging
+from shoal_common.interceptors import Context
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument
 from shoal_serving import convert
 from shoal_serving.deployments import Deployments
 from shoal_serving.imports import Imports
 from shoal_serving.registry import Registry
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _MODEL = "models/{model}"
 _ALIAS = "models/{model}/aliases/{alias}"

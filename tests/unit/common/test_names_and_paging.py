@@ -60,3 +60,19 @@ def test_no_link_leads_out_of_a_root(tmp_path: Path) -> None:
 def test_what_is_no_local_path_is_refused(uri: str) -> None:
     with pytest.raises(InvalidArgument):
         AllowedRoots(("/",)).resolve(uri)
+
+
+@pytest.mark.parametrize("number", [0, 7, 10**17])
+def test_a_number_token_gives_back_its_number(number: int) -> None:
+    assert paging.decode_number_token(paging.encode_token(str(number))) == number
+
+
+def test_the_first_page_has_no_number() -> None:
+    assert paging.decode_number_token("") is None
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "one", "٣", "9" * 30])
+def test_a_token_of_another_list_is_no_number(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        paging.decode_number_token(paging.encode_token(text))
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
