@@ -21,7 +21,7 @@ class PartGrouping:
     min_instance_peaks: float | None = None
     """Instances with fewer nodes are dropped; below 1: a fraction of the skeleton's nodes (0)."""
     min_line_scores: float | None = None
-    """A pair of peaks is joined only if its line score exceeds this (0.25)."""
+    """A pair of peaks is joined only if its line score is at least this (0.25)."""
 
 
 @dataclass(frozen=True)
