@@ -11,11 +11,16 @@ from shoal_core.pose import FramePoses
 
 
 class FakeLabelStore(pb_grpc.LabelsServiceServicer):
-    """Keeps what is committed; `commit_fault` answers commits, until it is None."""
+    """Keeps what is committed; faults are attributes.
+
+    `commit_fault` answers commits, until it is None. `lost_answers` answer commits that were
+    done, one each.
+    """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.commit_fault: ShoalError | None = None
+        self.lost_answers: list[ShoalError] = []
         self.label_sets: dict[str, pb.LabelSet] = {}
         self.segments: dict[str, dict[int, tuple[pb.SegmentHeader, list[FramePoses]]]] = {}
         self._server: grpc.aio.Server | None = None
@@ -68,6 +73,8 @@ class FakeLabelStore(pb_grpc.LabelsServiceServicer):
             raise Aborted("FENCING_TOKEN_STALE", "A newer lease has written it.")
         assert all(header.range.start <= f.frame_index < header.range.stop for f in frames)
         segments[header.segment_index] = (header, frames)
+        if self.lost_answers:
+            raise self.lost_answers.pop(0)
         return pb.CommitSegmentResponse()
 
     async def StreamPoses(self, request, context):

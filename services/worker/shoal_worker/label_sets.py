@@ -1,17 +1,27 @@
 """The worker's side of the label store."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shoal.common.v1 import pose_pb2, video_pb2
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_common import convert
 from shoal_common.status import typed_errors
-from shoal_core.errors import AlreadyExists
+from shoal_core.errors import AlreadyExists, DeadlineExceeded, Unavailable
 from shoal_core.pose import FramePoses
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _CALL_SECONDS = 30.0
 _STREAM_SECONDS = 600.0
+_RETRY_SECONDS = 0.25
+_PATIENCE_SECONDS = 120.0
+"""Time that the label store has to come back, before results are thrown away."""
 _FRAMES_PER_MESSAGE = 1000
 
 
@@ -27,7 +37,11 @@ class SegmentKey:
 
 
 class LabelSets:
-    """Creates, reads and writes label sets."""
+    """Creates, reads and writes label sets.
+
+    What says the same when it is said twice (creating, looking up, committing under one token)
+    waits for a label store that restarts.
+    """
 
     def __init__(self, stub: "labels_pb2_grpc.LabelsServiceAsyncStub") -> None:
         self._stub = stub
@@ -40,8 +54,7 @@ class LabelSets:
         """
         request = labels_pb2.CreateLabelSetRequest(label_set=label_set)
         try:
-            with typed_errors("labels"):
-                await self._stub.CreateLabelSet(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+            await _patiently(lambda: self._stub.CreateLabelSet(request, timeout=_CALL_SECONDS))
         except AlreadyExists:
             # Another version of the worker says otherwise where the same poses come from.
             if _holds(await self.get(label_set.name)) != _holds(label_set):
@@ -49,20 +62,19 @@ class LabelSets:
 
     async def get(self, name: str) -> labels_pb2.LabelSet:
         """Returns a label set."""
-        with typed_errors("labels"):
-            response = await self._stub.GetLabelSet(
-                labels_pb2.GetLabelSetRequest(name=name), timeout=_CALL_SECONDS
-            )
+        request = labels_pb2.GetLabelSetRequest(name=name)
+        response = await _patiently(lambda: self._stub.GetLabelSet(request, timeout=_CALL_SECONDS))
         return response.label_set
 
     async def commit(
         self, key: SegmentKey, frames: Sequence[FramePoses], *, node_count: int
     ) -> None:
         """Makes a segment durable; returns when it is visible."""
-        with typed_errors("labels"):
-            await self._stub.CommitSegment(
+        await _patiently(
+            lambda: self._stub.CommitSegment(
                 _segment_messages(key, frames, node_count), timeout=_STREAM_SECONDS
             )
+        )
 
     async def frames(
         self, label_set: str, start: int, stop: int
@@ -75,6 +87,25 @@ class LabelSets:
             async for response in self._stub.StreamPoses(request, timeout=_STREAM_SECONDS):
                 for frame in convert.frame_poses(response.poses):
                     yield frame
+
+
+async def _patiently(call: Callable[[], Awaitable[Result]]) -> Result:
+    """Returns what an idempotent call to labels returns, asking again while nobody answers.
+
+    Raises:
+        ShoalError: What labels said, or last that it is not there.
+    """
+    now_seconds = asyncio.get_running_loop().time
+    end_seconds = now_seconds() + _PATIENCE_SECONDS
+    while True:
+        try:
+            with typed_errors("labels"):
+                return await call()
+        except (Unavailable, DeadlineExceeded) as error:
+            if now_seconds() > end_seconds:
+                raise
+            logger.warning("asking labels again: %s", error.message)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _holds(label_set: labels_pb2.LabelSet) -> tuple[str, pose_pb2.Skeleton, list[str]]:
