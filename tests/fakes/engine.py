@@ -15,12 +15,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
     """Loads versions that its repository holds, and remembers the calls.
 
-    Faults are attributes: `refusal` is the answer to every load; loads wait for `gate`.
+    Faults are attributes: `refusal` is the answer to every load, with `refusal_code`; loads wait
+    for `gate`; as many as `lossy_load_count` end well and leave nothing behind, as if the engine
+    had been killed and started again in that moment.
     """
 
     def __init__(self, target: str, repository: Path) -> None:
         self.target = target
         self.refusal = ""
+        self.refusal_code = grpc.StatusCode.INVALID_ARGUMENT
+        self.lossy_load_count = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.load_started = asyncio.Event()
@@ -54,10 +58,13 @@ class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
         self.load_started.set()
         await self.gate.wait()
         if self.refusal:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
+            await context.abort(self.refusal_code, self.refusal)
         version = request.parameters["version"].string_param
         if not (self._repository / request.model_name / version).is_dir():
             await context.abort(grpc.StatusCode.NOT_FOUND, "not in the repository")
+        if self.lossy_load_count:
+            self.lossy_load_count -= 1
+            return pb.RepositoryModelLoadResponse()
         self._loaded.add((request.model_name, version))
         return pb.RepositoryModelLoadResponse()
 

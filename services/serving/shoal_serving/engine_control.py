@@ -4,7 +4,13 @@ import asyncio
 import logging
 
 from shoal_common.inference.client import InferenceClient
-from shoal_core.errors import FailedPrecondition, NotFound, ShoalError, Unavailable
+from shoal_core.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    ShoalError,
+    Unavailable,
+)
 from shoal_serving.registry import Version
 
 logger = logging.getLogger(__name__)
@@ -43,17 +49,17 @@ class EngineControl:
         """Loads a version and returns when it is ready.
 
         Raises:
-            Unavailable: ENGINE_UNAVAILABLE when the engine goes away meanwhile.
+            Unavailable: ENGINE_UNAVAILABLE when the engine goes away or hangs meanwhile.
             FailedPrecondition: MODEL_LOAD_FAILED when it refuses the model.
         """
         try:
             await self._client.load_model(version.model, str(version.number))
-        except Unavailable as error:
-            raise self._unavailable() from error
+        except (Unavailable, DeadlineExceeded) as error:
+            raise self._gone(version) from error
         except ShoalError as error:
             raise _load_failed(version, error.message) from error
         if not await self.is_ready(version):
-            raise _load_failed(version, "It is not ready after loading.")
+            raise self._gone(version)  # what answers now has loaded nothing: it is another one
 
     async def unload(self, model_id: str) -> None:
         """Unloads every version of a model; an engine that does not run has nothing to unload.
@@ -65,6 +71,14 @@ class EngineControl:
             await self._client.unload_model(model_id)
         except (Unavailable, NotFound) as error:
             logger.info("nothing to unload of %s: %s", model_id, error.message)
+
+    def _gone(self, version: Version) -> Unavailable:
+        return Unavailable(
+            "ENGINE_UNAVAILABLE",
+            f"The engine at {self._target} went away while it loaded version {version.number} of "
+            f"model {version.model!r}; see its log.",
+            engine_target=self._target,
+        )
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(

@@ -142,6 +142,28 @@ async def test_a_model_that_the_engine_refuses_is_reported_with_its_words(
     assert "the graph has no input" in error.message
 
 
+async def test_an_engine_that_dies_while_it_loads_is_no_fault_of_the_model(
+    start_serving: Start, data: Path
+) -> None:
+    serving = await start_serving()
+    await import_model(serving, model_folder(data / "m"))
+    serving.engine.lossy_load_count = 1
+    assert (await failure(watch(serving))).reason == "ENGINE_UNAVAILABLE"
+    assert (await watch(serving).read()).engine_version == "1"
+
+
+async def test_an_engine_that_hangs_while_it_loads_is_no_fault_of_the_model(
+    start_serving: Start, data: Path
+) -> None:
+    serving = await start_serving()
+    await import_model(serving, model_folder(data / "m"))
+    serving.engine.refusal = "Deadline Exceeded"
+    serving.engine.refusal_code = grpc.StatusCode.DEADLINE_EXCEEDED
+    assert (await failure(watch(serving))).reason == "ENGINE_UNAVAILABLE"
+    serving.engine.refusal = ""
+    assert (await watch(serving).read()).engine_version == "1"
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
