@@ -45,6 +45,8 @@ _DTYPES = {name: np.dtype(dtype) for dtype, name in _DATATYPES.items()}
 _CONTROL_SECONDS = 120.0
 _LOAD_SECONDS = 300.0
 """Most time that an engine has to load a model; one that compiles takes minutes."""
+_FORGET_SECONDS = 5.0
+"""Most time for telling that a ring goes; an engine that hangs finds out by itself later."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class InferenceClient:
             await self._call(
                 self._stub.SystemSharedMemoryUnregister,
                 service_pb2.SystemSharedMemoryUnregisterRequest(name=ring.name),
-                _CONTROL_SECONDS,
+                _FORGET_SECONDS,
             )
 
     async def aclose(self) -> None:
