@@ -4,15 +4,14 @@ Paths inside a SLEAP file are those of its maker, so a video that is not there i
 its file name: beside the labels file, then in the configured folders.
 """
 
-import re
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from shoal_core.image_names import frame_names
 from shoal_labels.label_sets import Video
-
-_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 
 def describe(video: Any, labels_path: Path, video_folders: Sequence[str]) -> Video:
@@ -107,19 +106,7 @@ def _images_of(folder: Path) -> list[str]:
     """Returns the images of a folder in the order of Shoal's frame indices; none of a file."""
     if not folder.is_dir():
         return []
-    images = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
-    return [str(path) for path in sorted(images, key=_natural_key)]
-
-
-def _natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Orders digits by value: img2 before img10."""
-    parts = re.split(r"(\d+)", path.name)
-    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
-    return [*key, (1, 0, path.name)]
+    return [str(folder / name) for name in frame_names(os.listdir(folder))]
 
 
 def same_video(first: Video, second: Video) -> bool:
