@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 
@@ -23,8 +23,8 @@ class ServerConfig:
     """host:port or unix:/path; the whole machine can reach host 0.0.0.0, so prefer 127.0.0.1."""
     drain_seconds: float = 5.0
     """Time that running calls have to end after SIGTERM."""
-    log_level: str = "INFO"
-    """Python logging level."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    """Least level of Python's logging that reaches standard error."""
 
 
 def load_config(config_type: type[Config], path: Path | None, settings: Sequence[str]) -> Config:
@@ -41,7 +41,7 @@ def load_config(config_type: type[Config], path: Path | None, settings: Sequence
         key, separator, text = setting.partition("=")
         if not separator:
             raise InvalidArgument("CONFIG_INVALID", f"--set {setting!r} is not KEY=VALUE.")
-        values[key] = yaml.safe_load(text)
+        values[key] = _parse_yaml(text, f"--set {setting!r}")
     return from_mapping(config_type, values)
 
 
@@ -71,20 +71,41 @@ def from_mapping(config_type: type[Config], values: Mapping[str, Any]) -> Config
     return config_type(**{key: _coerce(key, value, hints[key]) for key, value in values.items()})
 
 
+def require_at_least(config: object, **least: float) -> None:
+    """Checks numbers of a configuration against the least that each key may be.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID names the first key that is below.
+    """
+    for key, value in least.items():
+        if getattr(config, key) < value:
+            raise InvalidArgument(
+                "CONFIG_INVALID",
+                f"Configuration key {key!r} is {getattr(config, key)}; give at least {value}.",
+                key=key,
+            )
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise NotFound("CONFIG_NOT_FOUND", f"There is no configuration file {path}.", path=path)
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InvalidArgument(
-            "CONFIG_INVALID", f"{path} is not YAML: {str(error).splitlines()[0]}.", path=path
-        ) from error
+    values = _parse_yaml(path.read_text(), str(path))
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise InvalidArgument("CONFIG_INVALID", f"{path} must hold KEY: VALUE lines.", path=path)
     return values
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidArgument(
+            "CONFIG_INVALID",
+            f"{source} is not YAML: {str(error).splitlines()[0]}.",
+            source=source,
+        ) from error
 
 
 def _coerce(key: str, value: Any, hint: Any) -> Any:

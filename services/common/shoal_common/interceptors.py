@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # generic for the type checker only
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _OWN_PREFIX = "/grpc."  # health and reflection speak gRPC's own conventions
+_KINDS = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+"""(request streams, response streams) → attribute of a handler, and what makes another one."""
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -39,13 +46,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or method.startswith(_OWN_PREFIX):
             return handler
-        kinds = {
-            (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-            (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-            (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-            (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
-        }
-        attribute, make = kinds[(handler.request_streaming, handler.response_streaming)]
+        attribute, make = _KINDS[(handler.request_streaming, handler.response_streaming)]
         behavior = getattr(handler, attribute)
         wrapped = (
             _guard_stream(behavior, method)

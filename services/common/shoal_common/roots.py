@@ -16,10 +16,13 @@ class AllowedRoots:
         """Returns the absolute path behind a path or file:// URI, links followed.
 
         Raises:
-            InvalidArgument: URI_INVALID when it is neither.
+            InvalidArgument: URI_INVALID when it is neither, or leads in a circle.
             PermissionDenied: PATH_OUTSIDE_ROOTS when it leads out of the roots.
         """
-        path = _local_path(uri).resolve()
+        try:
+            path = _local_path(uri).resolve()
+        except (RuntimeError, ValueError) as error:  # a circle of links; a zero byte, a stray "["
+            raise _invalid(uri, "cannot name a file") from error
         if not any(path.is_relative_to(root) for root in self._roots):
             allowed = ", ".join(map(str, self._roots)) or "none"
             raise PermissionDenied(
@@ -36,10 +39,12 @@ def _local_path(uri: str) -> Path:
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
     if "://" in uri or not uri:
-        raise InvalidArgument(
-            "URI_INVALID", f"{uri!r} is neither a path nor a file:// URI.", uri=uri
-        )
+        raise _invalid(uri, "is neither a path nor a file:// URI")
     path = Path(uri)
     if not path.is_absolute():
-        raise InvalidArgument("URI_INVALID", f"{uri!r} is not an absolute path.", uri=uri)
+        raise _invalid(uri, "is not an absolute path")
     return path
+
+
+def _invalid(uri: str, complaint: str) -> InvalidArgument:
+    return InvalidArgument("URI_INVALID", f"{uri!r} {complaint}; give an absolute path.", uri=uri)

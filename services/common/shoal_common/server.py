@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -81,13 +82,12 @@ class ServerBuilder:
         for name in [*self._service_names, ""]:
             await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         logger.info("listening on %s", self._config.listen)
-        try:
+        async with AsyncExitStack() as stack:  # one cleanup that fails leaves no other undone
+            for cleanup in self._cleanups:
+                stack.push_async_callback(cleanup)
+            stack.push_async_callback(self._server.stop, self._config.drain_seconds)
+            stack.push_async_callback(servicer.enter_graceful_shutdown)
             await self._until_stopped(stop)
-        finally:
-            await servicer.enter_graceful_shutdown()
-            await self._server.stop(self._config.drain_seconds)
-            for cleanup in reversed(self._cleanups):
-                await cleanup()
 
     async def _until_stopped(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())

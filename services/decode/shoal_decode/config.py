@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from shoal_common.config import ServerConfig
-from shoal_core.errors import InvalidArgument
+from shoal_common.config import ServerConfig, require_at_least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,9 +20,4 @@ class DecodeConfig(ServerConfig):
     while all are in use."""
 
     def __post_init__(self) -> None:
-        if self.max_open_videos < 1:
-            raise InvalidArgument(
-                "CONFIG_INVALID",
-                f"Configuration key 'max_open_videos' is {self.max_open_videos}; give at least 1.",
-                key="max_open_videos",
-            )
+        require_at_least(self, max_open_videos=1)

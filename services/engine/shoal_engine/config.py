@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shoal_common.config import ServerConfig
-from shoal_core.errors import InvalidArgument
+from shoal_common.config import ServerConfig, require_at_least
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,9 @@ class EngineConfig(ServerConfig):
     """Requests that may wait; the next one gets UNAVAILABLE."""
 
     def __post_init__(self) -> None:
-        for name in ("intra_op_thread_count", "max_concurrent_requests", "max_queued_requests"):
-            if getattr(self, name) < 0:
-                raise InvalidArgument(
-                    "CONFIG_INVALID", f"Configuration key {name!r} must not be negative.", key=name
-                )
+        require_at_least(
+            self, intra_op_thread_count=0, max_concurrent_requests=0, max_queued_requests=0
+        )
 
     @property
     def wide_thread_count(self) -> int:

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal_common.config import ServerConfig
-from shoal_core.errors import InvalidArgument
+from shoal_common.config import ServerConfig, require_at_least
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrchestratorConfig(ServerConfig):
-    """What the orchestrator needs to start."""
+    """What the orchestrator needs to start.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID when a number is out of range.
+    """
 
     home: Path
     """Folder of the durable state; the ledger is `jobs/ledger.db` in it. On a local disk."""
@@ -28,11 +31,5 @@ class OrchestratorConfig(ServerConfig):
     """Leases of a task before its job fails."""
 
     def __post_init__(self) -> None:
-        for key in ("segment_frame_count", "lease_seconds", "max_attempts"):
-            value = getattr(self, key)
-            if value <= 0:
-                raise InvalidArgument(
-                    "CONFIG_INVALID",
-                    f"Configuration key {key!r} is {value}; it must be above 0.",
-                    key=key,
-                )
+        # Workers are told the duration of a lease in whole milliseconds.
+        require_at_least(self, segment_frame_count=1, lease_seconds=0.001, max_attempts=1)

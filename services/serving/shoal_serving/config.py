@@ -3,8 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from shoal_common.config import ServerConfig
-from shoal_core.errors import InvalidArgument
+from shoal_common.config import ServerConfig, require_at_least
 
 _LEAST_IMPORT_MEMORY_BYTES = 512 * 2**20
 """Libraries alone take 300 MiB of address space."""
@@ -32,15 +31,9 @@ class ServingConfig(ServerConfig):
     """Time that an engine which cannot be reached has to come up, for example at the start."""
 
     def __post_init__(self) -> None:
-        least = {
-            "import_timeout_seconds": 1.0,
-            "import_memory_limit_bytes": _LEAST_IMPORT_MEMORY_BYTES,
-            "engine_wait_seconds": 0.1,
-        }
-        for key, value in least.items():
-            if getattr(self, key) < value:
-                raise InvalidArgument(
-                    "CONFIG_INVALID",
-                    f"Configuration key {key!r} is {getattr(self, key)}; give at least {value}.",
-                    key=key,
-                )
+        require_at_least(
+            self,
+            import_timeout_seconds=1.0,
+            import_memory_limit_bytes=_LEAST_IMPORT_MEMORY_BYTES,
+            engine_wait_seconds=0.1,
+        )

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
-from shoal_common.config import ServerConfig
+from shoal_common.config import ServerConfig, require_at_least
 
 
 @dataclass(frozen=True)
 class TrackingConfig(ServerConfig):
-    """The tracking service."""
+    """The tracking service.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID when a number is out of range.
+    """
 
     serving_target: str = "127.0.0.1:7102"
     """gRPC target of the serving control plane that says where models are."""
@@ -17,3 +21,6 @@ class TrackingConfig(ServerConfig):
     """Sessions served at once; the next one gets RESOURCE_EXHAUSTED."""
     in_flight_frame_count: int = 4
     """Frames of one session that are being inferred at the same time."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, max_session_count=1, in_flight_frame_count=1)

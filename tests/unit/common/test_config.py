@@ -34,6 +34,8 @@ def test_settings_override_the_file(tmp_path: Path) -> None:
         (["listen=x", "session_count=true"], "session_count"),
         (["listen=x", "roots=/a"], "roots"),
         (["listen"], "listen"),
+        (["listen=["], "listen"),
+        (["listen=x", "log_level=LOUD"], "log_level"),
     ],
 )
 def test_a_wrong_configuration_names_the_key(settings: list[str], named: str) -> None:

@@ -76,3 +76,11 @@ def test_a_token_of_another_list_is_no_number(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         paging.decode_number_token(paging.encode_token(text))
     assert caught.value.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_what_cannot_name_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    for uri in (str(tmp_path / "circle"), f"{tmp_path}/a\0b", "//[a", f"file://{tmp_path}/%00"):
+        with pytest.raises(InvalidArgument) as caught:
+            AllowedRoots((str(tmp_path),)).resolve(uri)
+        assert caught.value.reason == "URI_INVALID"

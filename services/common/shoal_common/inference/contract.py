@@ -46,7 +46,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class PoseContract:
-    """Metadata of a served pose model (DESIGN, "The pose contract of a served model")."""
+    """Metadata of a served pose model: what its inputs and outputs mean, and their limits."""
 
     family: PoseFamily
     kind: ModelKind
