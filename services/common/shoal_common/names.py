@@ -7,6 +7,13 @@ from shoal_core.errors import InvalidArgument
 RESOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What may stand between two slashes of a name."""
 
+PROJECT = "projects/{project}"
+LABEL_SET = "projects/{project}/labelSets/{label_set}"
+MODEL = "models/{model}"
+ALIAS = "models/{model}/aliases/{alias}"
+VERSION = "models/{model}/versions/{version}"
+"""Patterns for `parse` that more than one service reads."""
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 

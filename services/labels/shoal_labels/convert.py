@@ -13,8 +13,6 @@ from shoal_common import convert, names
 from shoal_core.errors import InvalidArgument
 from shoal_labels.columns import COLUMN_TYPES, PoseColumns
 from shoal_labels.label_sets import (
-    LABEL_SET_PATTERN,
-    PROJECT_PATTERN,
     LabelSet,
     LabelSetKey,
     Segment,
@@ -29,7 +27,7 @@ def project(name: str) -> str:
     Raises:
         InvalidArgument: NAME_INVALID.
     """
-    return names.parse(PROJECT_PATTERN, name)["project"]
+    return names.parse(names.PROJECT, name)["project"]
 
 
 def label_set_key(name: str) -> LabelSetKey:
@@ -38,7 +36,7 @@ def label_set_key(name: str) -> LabelSetKey:
     Raises:
         InvalidArgument: NAME_INVALID.
     """
-    return LabelSetKey(**names.parse(LABEL_SET_PATTERN, name))
+    return LabelSetKey(**names.parse(names.LABEL_SET, name))
 
 
 def label_set(message: pb.LabelSet, create_time_us: int) -> LabelSet:

@@ -7,9 +7,6 @@ from typing import Any, Self
 
 from shoal_core.skeleton import Skeleton
 
-PROJECT_PATTERN = "projects/{project}"
-LABEL_SET_PATTERN = "projects/{project}/labelSets/{label_set}"
-
 
 @dataclass(frozen=True)
 class LabelSetKey:

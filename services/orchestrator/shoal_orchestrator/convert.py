@@ -39,7 +39,7 @@ def project(parent: str) -> str:
     Raises:
         InvalidArgument: NAME_INVALID.
     """
-    return names.parse("projects/{project}", parent)["project"]
+    return names.parse(names.PROJECT, parent)["project"]
 
 
 def job_name(name: str) -> str:

@@ -12,10 +12,6 @@ from shoal_common.inference.contract import PoseContract
 from shoal_common.status import typed_errors
 from shoal_core.errors import InvalidArgument, NotFound
 
-_LATEST = "models/{model}"
-_ALIAS = "models/{model}/aliases/{alias}"
-_VERSION = "models/{model}/versions/{version}"
-
 
 @dataclass(frozen=True)
 class ResolvedModel:
@@ -83,9 +79,9 @@ class Models:
 
 
 def _model_name(name: str) -> str:
-    patterns = {"aliases": _ALIAS, "versions": _VERSION}
+    patterns = {"aliases": names.ALIAS, "versions": names.VERSION}
     collection = (*name.split("/"), "", "")[2]
-    return f"models/{names.parse(patterns.get(collection, _LATEST), name)['model']}"
+    return f"models/{names.parse(patterns.get(collection, names.MODEL), name)['model']}"
 
 
 def _choose(model: serving_pb2.Model, name: str) -> serving_pb2.ModelVersion:
@@ -112,7 +108,7 @@ def check_centroids(model: ResolvedModel, label_set: str) -> None:
         InvalidArgument: CENTROIDS_MISSING, CENTROIDS_UNEXPECTED or NAME_INVALID.
     """
     if label_set:
-        names.parse("projects/{project}/labelSets/{label_set}", label_set)
+        names.parse(names.LABEL_SET, label_set)
     if model.contract.takes_centroids and not label_set:
         raise InvalidArgument(
             "CENTROIDS_MISSING",

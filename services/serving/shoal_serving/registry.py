@@ -180,12 +180,12 @@ class Registry:
         """
         with self._guard:
             if "/aliases/" in name:
-                ids = names.parse("models/{model}/aliases/{alias}", name)
+                ids = names.parse(names.ALIAS, name)
                 return self._version(ids["model"], str(self._alias(ids["model"], ids["alias"])))
             if "/versions/" in name:
-                ids = names.parse("models/{model}/versions/{version}", name)
+                ids = names.parse(names.VERSION, name)
                 return self._version(ids["model"], ids["version"])
-            model_id = names.parse("models/{model}", name)["model"]
+            model_id = names.parse(names.MODEL, name)["model"]
             return self._version(model_id, str(self._existing_numbers(model_id)[-1]))
 
     def delete(self, model_id: str) -> None:

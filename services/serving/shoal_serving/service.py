@@ -16,10 +16,6 @@ from shoal_serving.deployments import Deployments
 from shoal_serving.imports import Imports
 from shoal_serving.registry import Registry
 
-_MODEL = "models/{model}"
-_ALIAS = "models/{model}/aliases/{alias}"
-_VERSION = "models/{model}/versions/{version}"
-
 
 class ServingService(pb_grpc.ServingServiceServicer):
     """Serves the registry and what is deployed from it."""
@@ -54,7 +50,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Returns one model."""
-        model_id = names.parse(_MODEL, request.name)["model"]
+        model_id = names.parse(names.MODEL, request.name)["model"]
         model = await asyncio.to_thread(self._registry.model, model_id)
         return pb.GetModelResponse(model=convert.model_message(model))
 
@@ -76,7 +72,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         self, request: pb.DeleteModelRequest, context: Context
     ) -> pb.DeleteModelResponse:
         """Deletes a model and takes it off the engine."""
-        model_id = names.parse(_MODEL, request.name)["model"]
+        model_id = names.parse(names.MODEL, request.name)["model"]
         await asyncio.to_thread(self._registry.delete, model_id)
         self._deployments.registry_changed()
         await self._deployments.unload(model_id)
@@ -84,8 +80,8 @@ class ServingService(pb_grpc.ServingServiceServicer):
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> pb.SetAliasResponse:
         """Points an alias at a version of the same model."""
-        ids = names.parse(_ALIAS, request.name)
-        version = names.parse(_VERSION, request.version)
+        ids = names.parse(names.ALIAS, request.name)
+        version = names.parse(names.VERSION, request.version)
         if version["model"] != ids["model"]:
             raise InvalidArgument(
                 "ALIAS_OF_OTHER_MODEL",
@@ -104,7 +100,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         self, request: pb.DeleteAliasRequest, context: Context
     ) -> pb.DeleteAliasResponse:
         """Removes an alias."""
-        ids = names.parse(_ALIAS, request.name)
+        ids = names.parse(names.ALIAS, request.name)
         await asyncio.to_thread(self._registry.delete_alias, ids["model"], ids["alias"])
         self._deployments.registry_changed()
         return pb.DeleteAliasResponse()
