@@ -92,10 +92,6 @@ class Value:
         """Returns where the element is NaN."""
         return self.graph.op("IsNaN", self, dtype=BOOL)
 
-    def logical_not(self) -> "Value":
-        """Returns the negation of a boolean value."""
-        return self.graph.op("Not", self)
-
     def maximum(self, *others: "Value | ArrayLike") -> "Value":
         """Returns the larger element of all operands (broadcast)."""
         return self._extreme("Max", others)

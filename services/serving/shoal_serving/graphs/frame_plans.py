@@ -11,9 +11,11 @@ from shoal_serving.graphs.builder import FLOAT, INT32, INT64, GraphBuilder, Valu
 from shoal_serving.graphs.centroids import find_centroids
 from shoal_serving.graphs.classes import class_probabilities
 from shoal_serving.graphs.network import (
+    CLASS_HEAD,
     IMAGES,
     MAX_INSTANCES,
     OVERFLOW,
+    PAF_HEAD,
     PEAK_THRESHOLD,
     Network,
     body_part,
@@ -25,9 +27,6 @@ from shoal_serving.graphs.network import (
 from shoal_serving.graphs.pafs import edge_scores
 from shoal_serving.graphs.peaks import Peaks, global_peaks, local_peaks
 from shoal_serving.graphs.plan import Part, Plan, Port
-
-PAF_HEAD = "PartAffinityFieldsHead"
-CLASS_HEAD = "ClassMapsHead"
 
 
 def single_instance_plan(contract: PoseContract, network: Network) -> Plan:

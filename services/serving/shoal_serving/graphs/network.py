@@ -21,6 +21,8 @@ CENTROIDS = Port("centroids", FLOAT, ("B", "I", 2))
 OVERFLOW = Port("overflow", INT32, ("B",))
 
 OFFSETS_HEAD = "OffsetRefinementHead"
+PAF_HEAD = "PartAffinityFieldsHead"
+CLASS_HEAD = "ClassMapsHead"
 CONFIDENCE_HEADS = {
     "single_instance": "SingleInstanceConfmapsHead",
     "centroid": "CentroidConfmapsHead",

@@ -12,6 +12,7 @@ from shoal_serving.graphs.builder import FLOAT, INT32, INT64, GraphBuilder, Valu
 from shoal_serving.graphs.centroids import Centroids, find_centroids
 from shoal_serving.graphs.crops import crop_to_frame, crops
 from shoal_serving.graphs.network import (
+    CENTROIDS,
     IMAGES,
     MAX_INSTANCES,
     OVERFLOW,
@@ -26,7 +27,6 @@ from shoal_serving.graphs.network import (
 from shoal_serving.graphs.peaks import global_peaks
 from shoal_serving.graphs.plan import Part, Plan, Port
 
-CENTROIDS = Port("centroids", FLOAT, ("B", "I", 2))
 CROP_CENTERS = Port("crop_centers", FLOAT, ("M", 2))
 CROP_FRAMES = Port("crop_frames", INT32, ("M",))
 CROP_SLOTS = Port("crop_slots", INT64, ("M",))

@@ -7,11 +7,17 @@ from pathlib import Path
 
 from shoal_common.inference.contract import Stage
 from shoal_core.errors import InvalidArgument
-from shoal_serving.graphs.network import CONFIDENCE_HEADS, OFFSETS_HEAD, Network
+from shoal_serving.graphs.network import (
+    CLASS_HEAD,
+    CONFIDENCE_HEADS,
+    OFFSETS_HEAD,
+    PAF_HEAD,
+    Network,
+)
 from shoal_serving.importing.keras_config import CONFIG_FILE, KerasConfig, read_keras_config
 from shoal_serving.importing.keras_graph import WEIGHTS_FILE, read_keras_body
 
-HEAD_CLASSES = {"pafs": "PartAffinityFieldsHead", "class_maps": "ClassMapsHead"}
+HEAD_CLASSES = {"pafs": PAF_HEAD, "class_maps": CLASS_HEAD}
 """Part of SLEAP's head configuration → class of the network's head (besides "confmaps")."""
 
 
