@@ -180,7 +180,10 @@ def _gpu() -> Check:
     if program is None:
         return Check("GPU", "ok", "none (no nvidia-smi); models run on the CPU")
     query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return Check("GPU", "warning", "nvidia-smi does not answer", "reboot; the driver hangs")
     if answer.returncode != 0:
         said = (answer.stderr or answer.stdout).strip().splitlines()
         return Check(
