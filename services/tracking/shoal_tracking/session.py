@@ -14,7 +14,7 @@ from shoal_common.ordering import in_order
 from shoal_core.errors import FailedPrecondition, InvalidArgument
 from shoal_core.pose import FramePoses
 from shoal_core.skeleton import Skeleton
-from shoal_core.tracking.tracker import Tracker
+from shoal_core.tracking import Tracker
 from shoal_tracking.inference import FrameInference, TimedPoses
 
 

@@ -48,6 +48,7 @@ class Sessions:
             ResourceExhausted: SESSION_LIMIT.
             InvalidArgument: SKELETON_INVALID, PARAMETER_INVALID or CENTROIDS_MISSING.
             NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+            FailedPrecondition: MODEL_LOAD_FAILED.
             Unavailable: ENGINE_UNAVAILABLE.
         """
         if self._session_count >= self._max_session_count:
