@@ -50,17 +50,26 @@ class Exchange:
         await self._store.publish_import(imported, target)
         return [await self._current(label_set) for label_set, _ in imported]
 
-    async def export_labels(self, keys: Sequence[LabelSetKey], output: Path) -> tuple[int, int]:
+    async def export_labels(
+        self, keys: Sequence[LabelSetKey], output: Path, video_uris: Sequence[str] = ()
+    ) -> tuple[int, int]:
         """Writes label sets into one SLEAP file; returns its labeled frames and instances.
+
+        Args:
+            keys: The label sets, in the file's order.
+            output: The file to write or to replace.
+            video_uris: Where each label set's video lies now; empty for where it lay.
 
         Raises:
             NotFound: LABEL_SET_NOT_FOUND.
             FailedPrecondition: SKELETONS_DIFFER.
-            InvalidArgument: OUTPUT_INVALID.
+            InvalidArgument: OUTPUT_INVALID or VIDEO_URIS_INVALID.
             DataLoss: SEGMENT_DAMAGED.
             OSError: When the disk fails.
         """
         label_sets = [await self._store.manifest.label_set(key) for key in keys]
+        if video_uris:
+            label_sets = _moved(label_sets, video_uris)
         await asyncio.to_thread(_check_output, output)
         _check_label_sets(label_sets)
         partial = partial_path(output, uuid.uuid4().hex[:8])
@@ -129,6 +138,23 @@ class Exchange:
 
 def _exists(label_set: LabelSet) -> bool:
     return Path(local_path(label_set.video.uri)).exists()
+
+
+def _moved(label_sets: Sequence[LabelSet], video_uris: Sequence[str]) -> list[LabelSet]:
+    """Returns the label sets with their videos where they lie now."""
+    if len(video_uris) != len(label_sets):
+        raise InvalidArgument(
+            "VIDEO_URIS_INVALID",
+            f"{len(video_uris)} places of videos are given for {len(label_sets)} label sets; give "
+            "one for each, or none.",
+        )
+    return [
+        label_set
+        if label_set.video.uri == uri
+        # The entry of a file that was imported names the place that it had there.
+        else replace(label_set, video=replace(label_set.video, uri=uri, sleap_backend=None))
+        for label_set, uri in zip(label_sets, video_uris, strict=True)
+    ]
 
 
 def _check_output(output: Path) -> None:

@@ -113,5 +113,6 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
         """Writes label sets into one SLEAP file."""
         keys = [convert.label_set_key(name) for name in request.label_sets]
         output = self._roots.resolve(request.uri)
-        frame_count, instance_count = await self._exchange.export_labels(keys, output)
+        video_uris = [str(self._roots.resolve(uri)) for uri in request.video_uris]
+        frame_count, instance_count = await self._exchange.export_labels(keys, output, video_uris)
         return pb.ExportLabelsResponse(frame_count=frame_count, instance_count=instance_count)

@@ -105,6 +105,17 @@ def reading_damage(labels: Ensemble) -> Any:
     return stream(labels)
 
 
+def exporting_moved(*videos: str) -> Callable[[Ensemble], Any]:
+    def call(labels: Ensemble) -> Any:
+        uris = [str(labels.files / video) for video in videos]
+        uri = str(labels.files / "out.slp")
+        return labels.stub.ExportLabels(
+            pb.ExportLabelsRequest(label_sets=[NAME], uri=uri, video_uris=uris)
+        )
+
+    return call
+
+
 def exporting_damage(labels: Ensemble) -> Any:
     damage_segment(labels)
     return exporting("out.slp", NAME)(labels)
@@ -197,6 +208,8 @@ BAD_INPUT: list[Case] = [
     ("InvalidArgument", "OUTPUT_INVALID", "create", exporting("none/out.slp", NAME)),
     ("InvalidArgument", "OUTPUT_INVALID", "is a folder", exporting(folder, NAME)),
     ("InvalidArgument", "OUTPUT_INVALID", "at least one", exporting("out.slp")),
+    ("InvalidArgument", "VIDEO_URIS_INVALID", "one for each", exporting_moved("a.mp4", "b.mp4")),
+    ("PermissionDenied", "PATH_OUTSIDE_ROOTS", "allowed", exporting_moved("../a.mp4")),
     ("InvalidArgument", "OUTPUT_INVALID", "same video", exporting("out.slp", NAME, TWIN)),
     (
         "FailedPrecondition",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import sleap_io
 
 from shoal.labels.v1 import labels_pb2 as pb
 from shoal.labels.v1.labels_pb2_grpc import LabelsServiceStub
@@ -129,6 +130,18 @@ async def test_export_and_import_are_inverse(labels: Ensemble) -> None:
     assert await stream(labels, imported.name) == await stream(labels)
     assert imported.skeleton == label_set().skeleton
     assert [path.name for path in labels.files.iterdir()] == ["out.slp"]
+
+
+async def test_an_export_names_the_video_where_it_lies_now(labels: Ensemble) -> None:
+    await create(labels, label_set())
+    await commit(labels, header(), some(*range(3)))
+    output, moved = labels.files / "out.slp", labels.files / "moved.mp4"
+    request = pb.ExportLabelsRequest(label_sets=[NAME], uri=str(output), video_uris=[str(moved)])
+    await labels.stub.ExportLabels(request)
+    exported = sleap_io.load_slp(str(output), open_videos=False)
+    assert [video.filename for video in exported.videos] == [str(moved)]
+    kept = (await labels.stub.GetLabelSet(pb.GetLabelSetRequest(name=NAME))).label_set
+    assert kept.video.uri == label_set().video.uri
 
 
 async def test_importing_again_returns_what_is_there(labels: Ensemble) -> None:

@@ -102,6 +102,9 @@ def video(message: video_pb2.Video) -> Video:
         channel_count=message.channel_count,
         frame_rate_hz=message.frame_rate_hz,
         content_hash=message.content_hash,
+        missing_frame_count=None
+        if message.missing_frame_count < 0
+        else message.missing_frame_count,
     )
 
 

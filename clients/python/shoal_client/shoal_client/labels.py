@@ -72,7 +72,9 @@ class Labels:
         with typed_errors(self._peer):
             self._stub.DeleteLabelSet(request, timeout=QUICK_S)
 
-    def export(self, label_sets: Sequence[str], uri: str) -> ExportSummary:
+    def export(
+        self, label_sets: Sequence[str], uri: str, *, video_uris: Sequence[str] = ()
+    ) -> ExportSummary:
         """Writes label sets, each of another video, into one SLEAP file.
 
         A file that is there is replaced as a whole or stays.
@@ -80,15 +82,19 @@ class Labels:
         Args:
             label_sets: Their names, in the order in which the file lists the videos.
             uri: Absolute path or file:// URI that ends in .slp, as the services see it.
+            video_uris: Where each label set's video lies now, as the services see it; empty for
+                where it lay when the label set was made.
 
         Raises:
             NotFound: LABEL_SET_NOT_FOUND.
             FailedPrecondition: SKELETONS_DIFFER.
-            InvalidArgument: OUTPUT_INVALID.
+            InvalidArgument: OUTPUT_INVALID or VIDEO_URIS_INVALID.
             PermissionDenied: PATH_OUTSIDE_ROOTS.
             ResourceExhausted: DISK_FULL.
         """
-        request = labels_pb2.ExportLabelsRequest(label_sets=label_sets, uri=uri)
+        request = labels_pb2.ExportLabelsRequest(
+            label_sets=label_sets, uri=uri, video_uris=video_uris
+        )
         with typed_errors(self._peer):
             response = self._stub.ExportLabels(request, timeout=TRANSFER_S)
         return ExportSummary(response.frame_count, response.instance_count)

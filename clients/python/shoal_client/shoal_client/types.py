@@ -27,6 +27,9 @@ class Video:
     """0 where there is none."""
     content_hash: str
     """Equal for equal files wherever they lie."""
+    missing_frame_count: int | None = 0
+    """Frames lost with the end of a file that was cut off, not part of `frame_count`; None where
+    frames are lost but nothing says how many."""
 
 
 @dataclass(frozen=True)
