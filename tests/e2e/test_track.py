@@ -94,6 +94,39 @@ def test_no_animal_is_a_loud_warning(home: Path, shared_data: Path, tmp_path: Pa
     assert out.exists()
 
 
+def test_a_video_whose_end_is_missing_is_a_loud_warning(
+    home: Path, other_video: Path, tmp_path: Path
+) -> None:
+    cut, out = tmp_path / "cut.mp4", tmp_path / "out.slp"
+    content = other_video.read_bytes()  # its index comes first
+    cut.write_bytes(content[: len(content) // 2])
+    answer = shoal(home, "track", cut, "-m", "pair", "-o", out, "--frames", "0-3")
+    assert answer.returncode == 0, answer.stderr
+    found = re.search(r"WARNING: .*cut\.mp4 is cut off: (\d+) frames .* first (\d+)", answer.stderr)
+    assert found, answer.stderr
+    assert int(found[1]) + int(found[2]) == 1100
+    assert len(poses(out)) == 4
+
+
+def test_a_result_names_the_video_of_the_command_and_counts_what_it_holds(
+    home: Path, video: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed.mp4"
+    renamed.write_bytes(video.read_bytes())
+    for each in (video, renamed):
+        out = tmp_path / f"{each.stem}.slp"
+        answer = shoal(home, "track", each, "-m", "pair", "-o", out, *FRAMES, "--animals", "1")
+        assert answer.returncode == 0, answer.stderr
+        labels = sio.load_slp(str(out), open_videos=False)
+        assert [Path(made.filename) for made in labels.videos] == [each]
+        count = sum(len(frame.instances) for frame in labels.labeled_frames)
+        assert f" {count} instances in " in answer.stdout
+    answer = shoal(home, "track", video, renamed, "-m", "pair", "-o", tmp_path / "both.slp")
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].endswith(" are the same video; give one of them.")
+    assert not (tmp_path / "both.slp").exists()
+
+
 def test_an_output_that_was_there_is_replaced(home: Path, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.slp"
     out.write_bytes(b"old")

@@ -1,6 +1,7 @@
 """Carries a plan out: the model, one job per video, the files."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from shoal_cli import messages
@@ -8,7 +9,24 @@ from shoal_cli.interruption import Interrupted
 from shoal_cli.session import Session
 from shoal_cli.track_plan import TrackPlan
 from shoal_client import Job, JobState, LabelSet
-from shoal_core.errors import Cancelled, FailedPrecondition, Internal, InvalidArgument, NotFound
+from shoal_core.errors import (
+    Cancelled,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What a command has made."""
+
+    jobs: tuple[Job, ...]
+    """One per video."""
+    instance_count: int
+    """In the files; linking may keep fewer than were inferred."""
 
 
 class TrackRun:
@@ -23,13 +41,14 @@ class TrackRun:
         self._home = session.home
         self._jobs: dict[Path, Job] = {}
 
-    def run(self) -> tuple[Job, ...]:
-        """Tracks every video and writes the files; returns the jobs, one per video.
+    def run(self) -> Tracked:
+        """Tracks every video and writes the files.
 
         A command that is interrupted or fails leaves no job running; what was committed stays.
 
         Raises:
             FailedPrecondition: NO_FRAME_PROCESSED.
+            InvalidArgument: VIDEO_REPEATED when videos of one file have the same content.
             ShoalError: whatever made a job fail.
         """
         if self._is_embedded:
@@ -39,19 +58,23 @@ class TrackRun:
         centroids = self._centroid_label_sets()
         try:
             self._track(model, centroids)
-            self._write()
+            instance_count = self._write()
         except KeyboardInterrupt as error:
             self._cancel()
             raise self._interruption(error) from error
         except BaseException:
             self._cancel()
             raise
-        return tuple(self._jobs.values())
+        return Tracked(tuple(self._jobs.values()), instance_count)
 
     def _track(self, model: str, centroids: Mapping[Path, str]) -> None:
         for video in self._plan.videos:
             self._progress.step(f"opening {video.name}")
             self._jobs[video] = self._create(video, model, centroids.get(video, ""))
+            self._progress.close()
+            _check_video(video, self._jobs[video])
+        for output in self._plan.outputs:
+            _check_different({video: self._jobs[video] for video in output.videos})
         for video in self._plan.videos:
             self._watch(video)
             self._progress.close()
@@ -77,6 +100,16 @@ class TrackRun:
                 tracker=settings.tracker,
                 centroids_label_set=centroids,
             )
+        except OutOfRange as error:
+            frame_count = error.metadata.get("frame_count")
+            if error.reason != "FRAME_OUT_OF_RANGE" or frame_count is None:
+                raise
+            raise OutOfRange(
+                error.reason,
+                f"{video} has the frames 0-{int(frame_count) - 1}, not all of --frames "
+                f"{settings.frames}; choose among them.",
+                **error.metadata,
+            ) from error
         except InvalidArgument as error:
             if error.reason != "CENTROIDS_MISSING":
                 raise
@@ -138,12 +171,18 @@ class TrackRun:
         label_sets = self._shoal.labels.import_(str(self._plan.centroids))
         return {video: _of_video(video, label_sets, self._plan) for video in self._plan.videos}
 
-    def _write(self) -> None:
+    def _write(self) -> int:
+        """Writes the files; returns how many instances they hold."""
         self._progress.step("writing")
+        instance_count = 0
         for output in self._plan.outputs:
             output.path.parent.mkdir(exist_ok=True)
             label_sets = [self._jobs[video].result_label_set for video in output.videos]
-            self._shoal.labels.export(label_sets, str(output.path))
+            # A job that was done before may know its video under another name.
+            video_uris = [str(video) for video in output.videos]
+            written = self._shoal.labels.export(label_sets, str(output.path), video_uris=video_uris)
+            instance_count += written.instance_count
+        return instance_count
 
 
 def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:
@@ -163,6 +202,28 @@ def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> s
 
 def _file_name(uri: str) -> str:
     return uri.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _check_video(video: Path, job: Job) -> None:
+    """Warns of a video whose end is missing."""
+    missing = job.video.missing_frame_count
+    if missing == 0:
+        return
+    lost = "an unknown number of frames" if missing is None else f"{missing} frames"
+    messages.warning(
+        f"{video} is cut off: {lost} at its end cannot be read, only the first "
+        f"{job.video.frame_count} can; copy it again."
+    )
+
+
+def _check_different(jobs: Mapping[Path, Job]) -> None:
+    videos = {job.name: video for video, job in jobs.items()}
+    for video, job in jobs.items():
+        if videos[job.name] != video:
+            raise InvalidArgument(
+                "VIDEO_REPEATED",
+                f"{video} and {videos[job.name]} are the same video; give one of them.",
+            )
 
 
 def _check_result(job: Job) -> None:

@@ -9,7 +9,7 @@ from shoal_cli.argument_types import positive_int, threshold
 
 if TYPE_CHECKING:
     from shoal_cli.commands import Commands
-    from shoal_client import Job
+    from shoal_cli.track_run import Tracked
 
 _EPILOG = """\
 Interrupt it as you like: the same command goes on where it stopped. With no ensemble running
@@ -66,17 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
         write_whole(arguments.save_config, settings.to_json())
     command = arguments.command_line
     with session(current_home(), JOB_SERVICES, command, standard_progress()) as connected:
-        jobs = TrackRun(plan, connected).run()
-    print(_summary(jobs, started_s))
+        tracked = TrackRun(plan, connected).run()
+    print(_summary(tracked, started_s))
     print(*(output.path for output in plan.outputs), sep="\n")
     return 0
 
 
-def _summary(jobs: "tuple[Job, ...]", started_s: float) -> str:
-    frame_count = sum(job.progress.committed_frame_count for job in jobs)
-    instance_count = sum(job.progress.instance_count for job in jobs)
-    text = f"{frame_count} frames, {instance_count} instances in {time.time() - started_s:.1f} s"
-    first = jobs[0].progress.first_frame_time
+def _summary(tracked: "Tracked", started_s: float) -> str:
+    frame_count = sum(job.progress.committed_frame_count for job in tracked.jobs)
+    counts = f"{frame_count} frames, {tracked.instance_count} instances"
+    text = f"{counts} in {time.time() - started_s:.1f} s"
+    first = tracked.jobs[0].progress.first_frame_time
     if first is None or first.timestamp() < started_s:
         return text  # another command had begun this job
     return f"{text}, the first frame after {first.timestamp() - started_s:.1f} s"
