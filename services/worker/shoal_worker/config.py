@@ -4,7 +4,7 @@ import os
 import socket
 from dataclasses import dataclass, field
 
-from shoal_common.config import ServerConfig
+from shoal_common.config import ServerConfig, require_at_least
 
 
 def _default_worker_id() -> str:
@@ -13,7 +13,11 @@ def _default_worker_id() -> str:
 
 @dataclass(frozen=True)
 class WorkerConfig(ServerConfig):
-    """A worker: `listen` answers health checks only."""
+    """A worker: `listen` answers health checks only.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID when a number is out of range.
+    """
 
     orchestrator_target: str = "127.0.0.1:7105"
     """gRPC target of the orchestrator that hands out tasks."""
@@ -29,3 +33,6 @@ class WorkerConfig(ServerConfig):
     """Threads of a video's decoder; inference wants the rest."""
     in_flight_request_count: int = 3
     """Requests that the engine has at the same time: some run, one waits."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, decode_thread_count=1, in_flight_request_count=1)
