@@ -1,0 +1,1 @@
+"""Random single faults in a whole ensemble: every job ends, with the undisturbed result."""
