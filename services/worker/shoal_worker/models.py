@@ -8,7 +8,7 @@ from shoal_common.inference.deployment import Deployment
 class Models:
     """Watches the model of the last task, since the next task most likely has the same.
 
-    No other: an engine keeps a model loaded for as long as somebody watches it.
+    No other: watching says that a model is needed.
     """
 
     def __init__(self, serving: grpc.aio.Channel) -> None:
