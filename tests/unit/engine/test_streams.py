@@ -12,7 +12,7 @@ from shoal_engine.models import Model
 from shoal_engine.statistics import Statistics
 from shoal_engine.streams import Streams
 from shoal_media.readers import open_video
-from shoal_serving.importing.keras_import import import_model
+from shoal_serving.importing import import_model
 from tests.fakes import onnx_models
 
 REAL_MODELS = {

@@ -9,23 +9,27 @@ without such a shift in training; imported models do not.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
 from shoal_common.inference.contract import ModelKind, PoseContract
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.package import write_package
-from shoal_serving.importing.keras_folder import (
-    KerasFolder,
-    find_stage_folders,
-    order_stages,
-    read_keras_folder,
-)
+from shoal_serving.importing import keras_config, torch_config
+from shoal_serving.importing.keras_folder import read_keras_folder
+from shoal_serving.importing.torch_folder import read_torch_folder
+from shoal_serving.importing.trained_model import TrainedModel, order_stages
+
+READERS: Mapping[str, Callable[[Path], TrainedModel]] = {
+    keras_config.CONFIG_FILE: read_keras_folder,
+    torch_config.CONFIG_FILE: read_torch_folder,
+}
+"""Name of the configuration → what reads a folder that has it."""
 
 
 def import_model(folders: Sequence[Path], destination: Path) -> PoseContract:
-    """Writes the served model of one or two SLEAP ≤ 1.4 folders; returns its contract.
+    """Writes the served model of one or two SLEAP or sleap-nn folders; returns its contract.
 
     Args:
         folders: A model folder, a folder that holds both stages of a top-down model, or both
@@ -33,25 +37,51 @@ def import_model(folders: Sequence[Path], destination: Path) -> PoseContract:
         destination: The version folder; must not exist yet. It appears whole or not at all.
 
     Raises:
-        InvalidArgument: MODEL_FILE_MISSING, MODEL_FILE_DAMAGED, MODEL_CONFIG_INVALID,
-            MODEL_WEIGHTS_MISMATCH, MODEL_KIND_UNSUPPORTED; each names the file or layer.
+        InvalidArgument: MODEL_FILE_MISSING, MODEL_FILE_DAMAGED, MODEL_FILE_UNSAFE,
+            MODEL_CONFIG_INVALID, MODEL_WEIGHTS_MISMATCH, MODEL_KIND_UNSUPPORTED; each names
+            the file or layer.
         AlreadyExists: MODEL_VERSION_EXISTS when the destination exists.
     """
     if not folders:
         raise InvalidArgument("MODEL_FILE_MISSING", "Give at least one model folder.")
-    stage_folders = [stage for folder in folders for stage in find_stage_folders(folder)]
-    models = order_stages([read_keras_folder(folder) for folder in stage_folders])
+    models = order_stages([model for folder in folders for model in _read_stages(folder)])
     contract = _contract(models)
     write_package(destination, contract, [model.network for model in models])
     return contract
 
 
-def _contract(models: Sequence[KerasFolder]) -> PoseContract:
-    last = models[-1].config
-    kind = cast("ModelKind", "topdown" if len(models) == 2 else last.stage)
+def _read_stages(folder: Path) -> list[TrainedModel]:
+    """Returns the models of a folder: its own, or those of the folders in it."""
+    if not folder.is_dir():
+        raise InvalidArgument(
+            "MODEL_FILE_MISSING",
+            f"There is no folder {folder}; give the folder that SLEAP's training made.",
+            folder=folder,
+        )
+    inner = sorted({path.parent for name in READERS for path in folder.glob(f"*/{name}")})
+    for candidates in ([folder], inner):
+        found = [READERS[name](path) for path in candidates for name in _config_names(path)]
+        if found:
+            return found
+    raise InvalidArgument(
+        "MODEL_FILE_MISSING",
+        f"{folder} has no {' or '.join(READERS)}, nor has any folder in it; give the folder that "
+        "SLEAP's training made.",
+        folder=folder,
+    )
+
+
+def _config_names(folder: Path) -> list[str]:
+    """Returns the name of the folder's configuration, or nothing when it has none."""
+    return [name for name in READERS if (folder / name).is_file()][:1]
+
+
+def _contract(models: Sequence[TrainedModel]) -> PoseContract:
+    last = models[-1]
+    stage = last.network.stage.name
+    kind = cast("ModelKind", "topdown" if len(models) == 2 else stage)
     parts_family = kind in ("bottomup", "multiclass_bottomup")
     channels = cast("Literal[1, 3]", models[0].network.body.channels)
-    version = f" {last.sleap_version}" if last.sleap_version else ""
     return PoseContract(
         family="parts" if parts_family else "instances",
         kind=kind,
@@ -60,9 +90,9 @@ def _contract(models: Sequence[KerasFolder]) -> PoseContract:
         stages=tuple(model.network.stage for model in models),
         classes=last.classes,
         crop_size_px=last.crop_size_px,
-        anchor_part=models[0].config.anchor_part,
+        anchor_part=models[0].anchor_part,
         max_instances=_max_instances(kind),
-        source=f"SLEAP{version} (Keras)",
+        source=last.source,
         source_hash=_hash([path for model in models for path in model.files]),
     )
 
