@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shoal_core.errors import InvalidArgument, PermissionDenied
+from shoal_core.video_path import split_dataset
 
 
 class AllowedRoots:
@@ -15,12 +16,15 @@ class AllowedRoots:
     def resolve(self, uri: str) -> Path:
         """Returns the absolute path behind a path or file:// URI, links followed.
 
+        The dataset of `file.h5#dataset/path` stays; what counts is where its file lies.
+
         Raises:
             InvalidArgument: URI_INVALID when it is neither, or leads in a circle.
             PermissionDenied: PATH_OUTSIDE_ROOTS when it leads out of the roots.
         """
         try:
-            path = _local_path(uri).resolve()
+            file, dataset = split_dataset(str(_local_path(uri)))
+            path = Path(file).resolve()
         except (RuntimeError, ValueError) as error:  # a circle of links; a zero byte, a stray "["
             raise _invalid(uri, "cannot name a file") from error
         if not any(path.is_relative_to(root) for root in self._roots):
@@ -31,11 +35,11 @@ class AllowedRoots:
                 "move it there or add its folder to allowed_roots.",
                 path=path,
             )
-        return path
+        return path if dataset is None else Path(f"{path}#{dataset}")
 
 
 def _local_path(uri: str) -> Path:
-    parts = urlsplit(uri)
+    parts = urlsplit(uri, allow_fragments=False)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
     if "://" in uri or not uri:

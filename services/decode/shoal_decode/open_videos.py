@@ -6,6 +6,7 @@ the thread that opened it.
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from shoal_core.errors import ResourceExhausted
+from shoal_core.video_path import split_dataset
 
 if TYPE_CHECKING:
     from shoal_media.readers import Channels, VideoInfo, VideoReader
@@ -161,7 +163,7 @@ async def _open(key: VideoKey) -> OpenVideo:
 def _signature(path: Path) -> tuple[int, ...]:
     """Returns nothing for a path that cannot be looked at; opening it says why."""
     try:
-        status = path.stat()
+        status = os.stat(split_dataset(str(path))[0])
     except OSError:
         return ()
     return (status.st_ino, status.st_size, status.st_mtime_ns)

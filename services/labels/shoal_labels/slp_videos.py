@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from shoal_core.image_names import frame_names
+from shoal_core.video_path import split_dataset
 from shoal_labels.label_sets import Video
 
 
@@ -51,14 +52,14 @@ def entry(video: Video) -> tuple[str | list[str], dict[str, Any]]:
     if video.sleap_backend is not None:
         backend = dict(video.sleap_backend)
         return backend.get("filenames") or video.uri, backend
-    path = local_path(video.uri)
+    path, dataset = split_dataset(local_path(video.uri))
     backend = {
-        "type": "MediaVideo",
+        "type": "MediaVideo" if dataset is None else "HDF5Video",
         "filename": path,
         "grayscale": {1: True, 3: False}.get(video.channel_count),
         "bgr": True,
-        "dataset": "",
-        "input_format": "",
+        "dataset": dataset or "",
+        "input_format": "" if dataset is None else "channels_last",
         "fps": video.frame_rate_hz or None,
     }
     if video.frame_count and video.height_px and video.width_px and video.channel_count:
@@ -76,7 +77,7 @@ def entry(video: Video) -> tuple[str | list[str], dict[str, Any]]:
 
 def local_path(uri: str) -> str:
     """Returns the path behind a path or a file:// URI; SLEAP knows paths only."""
-    parts = urlsplit(uri)
+    parts = urlsplit(uri, allow_fragments=False)
     return unquote(parts.path) if parts.scheme == "file" else uri
 
 

@@ -3,7 +3,8 @@
 For a file: BLAKE2b (128 bits) of its size, its first and last MiB and 16 blocks of 64 KiB
 evenly spaced between them: 3 MiB are read, however large the file. Files of at most 3 MiB are
 hashed whole. For a folder of images: the names and sizes of all images, and the first 64 KiB
-of 16 of them, evenly spaced. Modification times and paths do not count.
+of 16 of them, evenly spaced. For a dataset: its name and the file. Modification
+times and paths do not count.
 
 A change of single bytes far from every block stays unseen; every encoder, cut or repair
 changes the size or the ends.
@@ -34,6 +35,11 @@ def hash_file(path: Path) -> str:
         file.seek(size - _END_BYTES)
         digest.update(file.read(_END_BYTES))
     return digest.hexdigest()
+
+
+def hash_dataset(path: Path, dataset: str) -> str:
+    """Returns the fingerprint of one dataset of a file, 32 hexadecimal digits."""
+    return _digest(f"dataset {dataset} {hash_file(path)}").hexdigest()
 
 
 def hash_images(paths: Sequence[Path]) -> str:

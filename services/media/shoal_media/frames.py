@@ -3,7 +3,7 @@
 Axis legend: H height, W width, C channels (1 = gray, 3 = RGB).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -13,6 +13,9 @@ from shoal_core.errors import InvalidArgument
 
 Channels = Literal[1, 3]
 """1 = gray, 3 = RGB."""
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""Pixels as they are stored: 8 or 16 bits a channel."""
 
 _GRAY_WEIGHTS_13 = np.array([[0.2989, 0.587, 0.114]], np.float32)
 
@@ -71,6 +74,23 @@ def decode_image(encoded: bytes, *, channels: Channels | None = None) -> NDArray
     Raises:
         InvalidArgument: IMAGE_UNREADABLE for anything else, and for more than 8 bits a channel.
     """
+    frame_HWC = decode_pixels(encoded)
+    if frame_HWC.dtype != np.uint8:
+        raise InvalidArgument(
+            "IMAGE_UNREADABLE",
+            f"The image has {frame_HWC.dtype} pixels; convert it to 8 bits a channel first.",
+            dtype=frame_HWC.dtype,
+        )
+    shown_HWC = frame_HWC.astype(np.uint8, copy=False)
+    return shown_HWC if channels is None else with_channels(shown_HWC, channels)
+
+
+def decode_pixels(encoded: bytes) -> Pixels:
+    """Returns what `decode_image` does, with 16 bits a channel where the image has them.
+
+    Raises:
+        InvalidArgument: IMAGE_UNREADABLE.
+    """
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
     if pixels is None:
@@ -78,17 +98,21 @@ def decode_image(encoded: bytes, *, channels: Channels | None = None) -> NDArray
             "IMAGE_UNREADABLE",
             "The bytes are no image that can be decoded; send JPEG, PNG, TIFF or BMP.",
         )
-    if pixels.dtype != np.uint8:
+    if pixels.dtype not in (np.uint8, np.uint16):
         raise InvalidArgument(
             "IMAGE_UNREADABLE",
-            f"The image has {pixels.dtype} pixels; convert it to 8 bits a channel first.",
+            f"The image has {pixels.dtype} pixels; convert it to 8 or 16 bits a channel first.",
             dtype=pixels.dtype,
         )
-    is_gray = pixels.ndim == 2
-    frame_HWC = np.asarray(
-        pixels[..., np.newaxis] if is_gray else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8
-    )
-    return frame_HWC if channels is None else with_channels(frame_HWC, channels)
+    return to_rgb(pixels)
+
+
+def to_rgb(decoded: NDArray[Any]) -> Pixels:
+    """Returns what OpenCV decoded (gray [H, W], or BGR) as [H, W, C] in RGB order."""
+    if decoded.ndim == 2:
+        return decoded[..., np.newaxis]
+    rgb_HWC: Pixels = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]  # keeps the type of `decoded`
+    return rgb_HWC
 
 
 def thumbnail(frame_HWC: NDArray[np.uint8], *, max_side_px: int) -> NDArray[np.uint8]:

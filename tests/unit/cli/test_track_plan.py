@@ -48,6 +48,17 @@ def test_a_folder_gets_one_file_per_video(video: Path, tmp_path: Path) -> None:
     assert names == {"clip.slp": (video,), "images.v1.slp": (images,)}
 
 
+def test_a_dataset_is_a_video_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "two.h5").write_bytes(b"not empty")
+    videos = [f"{tmp_path}/two.h5#left", f"{tmp_path}/two.h5#group/right"]
+    plan = plan_tracking(videos, f"{tmp_path}/out/", FLIES)
+    assert [str(video) for video in plan.videos] == videos
+    assert [output.path.name for output in plan.outputs] == [
+        "two.left.slp",
+        "two.group.right.slp",
+    ]
+
+
 def test_two_videos_of_one_name_cannot_share_a_folder(video: Path, tmp_path: Path) -> None:
     other = tmp_path / "b" / "clip.avi"
     other.parent.mkdir()

@@ -47,6 +47,16 @@ def test_a_path_inside_a_root_is_resolved(tmp_path: Path) -> None:
     assert roots.resolve(str(tmp_path / "x" / ".." / "c.mp4")) == tmp_path / "c.mp4"
 
 
+def test_a_dataset_stays_behind_its_resolved_file(tmp_path: Path) -> None:
+    roots = AllowedRoots((str(tmp_path),))
+    (tmp_path / "link.h5").symlink_to(tmp_path / "a.h5")
+    for uri in (f"file://{tmp_path}/link.h5#x/y", f"{tmp_path}/link.h5#x/y"):
+        assert roots.resolve(uri) == tmp_path / "a.h5#x/y"
+    (tmp_path / "out.h5").symlink_to("/etc/out.h5")
+    with pytest.raises(PermissionDenied):
+        roots.resolve(f"{tmp_path}/out.h5#x")
+
+
 def test_no_link_leads_out_of_a_root(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()

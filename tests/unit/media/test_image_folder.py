@@ -72,9 +72,27 @@ def test_a_damaged_image_is_named(folder: Path) -> None:
     assert str(damaged) in refused.value.message
 
 
-def test_sixteen_bit_images_are_refused_with_the_cure(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "0.png"), np.full((8, 8), 4000, np.uint16))
+def test_an_image_of_another_depth_is_named(folder: Path) -> None:
+    odd = folder / "img7.png"
+    cv2.imwrite(str(odd), scene(7)[..., 0].astype(np.uint16))
+    with open_video(folder) as reader, pytest.raises(DataLoss) as refused:
+        reader.read(7)
+    assert refused.value.reason == "FRAME_UNREADABLE"
+    assert str(odd) in refused.value.message
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+def test_a_single_image_is_refused_and_the_folder_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"one{suffix}"
+    cv2.imwrite(str(path), scene(0))
+    with pytest.raises(InvalidArgument) as refused:
+        open_video(path)
+    assert refused.value.reason == "VIDEO_UNREADABLE"
+    assert f"give its folder {tmp_path}" in refused.value.message
+
+
+def test_floating_point_images_are_refused_with_the_cure(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.tif"), np.full((8, 8), 0.5, np.float32))
     with pytest.raises(InvalidArgument) as refused:
         open_video(tmp_path)
     assert refused.value.reason == "VIDEO_UNREADABLE"
-    assert "8 bits" in refused.value.message

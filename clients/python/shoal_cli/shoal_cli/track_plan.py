@@ -10,6 +10,7 @@ from shoal_cli.frame_range import parse_frames
 from shoal_cli.model_reference import ModelFolders, RegisteredModel, model_reference
 from shoal_cli.track_settings import TrackSettings
 from shoal_core.errors import InvalidArgument, NotFound, PermissionDenied
+from shoal_core.video_path import split_dataset
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ def plan_tracking(videos: Sequence[str], output: str, settings: TrackSettings) -
 
 def _checked_video(video: str) -> Path:
     path = Path(video).expanduser().absolute()
-    if not path.exists():
+    file = Path(split_dataset(str(path))[0])
+    if not file.exists():
         raise NotFound("VIDEO_NOT_FOUND", f"There is no video {path}; check the path.", path=path)
-    if path.is_file() and path.stat().st_size == 0:
+    if file.is_file() and file.stat().st_size == 0:
         raise InvalidArgument(
             "VIDEO_EMPTY", f"The video {path} is an empty file; copy it again.", path=path
         )
@@ -92,7 +94,7 @@ def _outputs(videos: tuple[Path, ...], output: str) -> tuple[Output, ...]:
 def _one_per_video(videos: tuple[Path, ...], folder: Path) -> tuple[Output, ...]:
     made: dict[Path, Path] = {}
     for video in videos:
-        path = folder / f"{video.stem if video.is_file() else video.name}.slp"
+        path = folder / f"{_result_name(video)}.slp"
         if path in made:
             raise InvalidArgument(
                 "OUTPUT_INVALID",
@@ -101,6 +103,12 @@ def _one_per_video(videos: tuple[Path, ...], folder: Path) -> tuple[Output, ...]
             )
         made[path] = video
     return tuple(Output(path, (video,)) for path, video in made.items())
+
+
+def _result_name(video: Path) -> str:
+    file, dataset = split_dataset(str(video))
+    name = video.name if video.is_dir() else Path(file).stem
+    return name if dataset is None else f"{name}.{dataset.strip('/').replace('/', '.')}"
 
 
 def _check_writable(folder: Path) -> None:

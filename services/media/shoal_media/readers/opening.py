@@ -2,35 +2,100 @@
 
 from pathlib import Path
 
-from shoal_core.errors import NotFound
+from shoal_core.errors import InvalidArgument, NotFound, PermissionDenied
+from shoal_core.image_names import IMAGE_SUFFIXES
+from shoal_core.video_path import split_dataset
 from shoal_media.frames import Channels
 from shoal_media.readers.container import ContainerReader
-from shoal_media.readers.image_folder import ImageFolderReader
+from shoal_media.readers.frame_store import FrameStore, StoredReader, window_refused
+from shoal_media.readers.image_folder import ImageFolder
 from shoal_media.readers.reader import VideoReader
+from shoal_media.readers.window import Window
+
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 
 
 def open_video(
-    path: str | Path, *, channels: Channels | None = None, thread_count: int = 1
+    path: str | Path,
+    *,
+    channels: Channels | None = None,
+    thread_count: int = 1,
+    window: Window | None = None,
 ) -> VideoReader:
-    """Returns a reader of the video file or of the folder of images at `path`.
+    """Returns a reader of the video file, stack, dataset or folder of images at `path`.
 
     Args:
-        path: A file that FFmpeg can demux (mp4, avi, mov, mkv, ...) or a folder of images.
+        path: A file that FFmpeg can demux (mp4, avi, mov, mkv, ...), a TIFF stack, an HDF5 file
+            or `.pkg.slp` (`file.h5#dataset/path` where it holds several videos), or a folder of
+            images.
         channels: 1 for gray, 3 for RGB; None gives 1 for a gray video and 3 for a colour one.
-        thread_count: Decoding threads (at least 1). More than one decodes frames in parallel,
-            which helps long sequential reads and slows single random reads a little.
+        thread_count: Decoding threads of a container (at least 1). More than one decodes frames
+            in parallel, which helps long sequential reads and slows single random reads a little.
+        window: For 16-bit pixels only: the levels (low, high) that become 0 and 255. None takes
+            the smallest and the largest level of 16 evenly spaced frames.
 
     Raises:
-        NotFound: VIDEO_NOT_FOUND when nothing is there.
-        InvalidArgument: VIDEO_EMPTY (no bytes, no frames, no images) or VIDEO_UNREADABLE
-            (not a video, or its index was lost when it was cut off).
+        NotFound: VIDEO_NOT_FOUND when nothing is there, DATASET_NOT_FOUND.
+        InvalidArgument: VIDEO_EMPTY (no bytes, no frames, no images), VIDEO_UNREADABLE (not a
+            video, or its index was lost when it was cut off), DATASET_AMBIGUOUS,
+            WINDOW_INVALID or WINDOW_NOT_APPLICABLE.
         PermissionDenied: VIDEO_FORBIDDEN when the file may not be read.
     """
     path = Path(path)
+    store = _store(path)
+    if store is not None:
+        return StoredReader(store, channels=channels, window=window)
+    if window is not None:
+        raise window_refused(path)
+    return ContainerReader(path, channels=channels, thread_count=thread_count)
+
+
+def _store(path: Path) -> FrameStore | None:
+    """Returns the single pictures at `path`; None if it is for FFmpeg to read."""
+    file_name, dataset = split_dataset(str(path))
+    if dataset is None and path.is_dir():
+        return ImageFolder(path)
+    head = _head(Path(file_name))
+    if head[:4] in _TIFF_SIGNATURES:
+        from shoal_media.readers.tiff_stack import TiffStack
+
+        return TiffStack(path)
+    if head == _HDF5_SIGNATURE:
+        from shoal_media.readers.hdf5_dataset import open_hdf5
+
+        return open_hdf5(path)
+    if dataset is not None:
+        raise InvalidArgument(
+            "VIDEO_UNREADABLE",
+            f"{file_name} is no HDF5 file, so it has no dataset {dataset}; check the path.",
+            path=path,
+        )
+    if path.suffix.lower() in IMAGE_SUFFIXES and head.startswith(_IMAGE_SIGNATURES):
+        raise InvalidArgument(
+            "VIDEO_UNREADABLE",
+            f"{path} is a single image; give its folder {path.parent}, whose images are the "
+            "frames.",
+            path=path,
+        )
+    return None
+
+
+def _head(path: Path) -> bytes:
+    """Returns the first bytes of a file, which tell its format whatever its name."""
     if not path.exists():
         raise NotFound(
             "VIDEO_NOT_FOUND", f"There is no video at {path}; check the path.", path=path
         )
-    if path.is_dir():
-        return ImageFolderReader(path, channels=channels)
-    return ContainerReader(path, channels=channels, thread_count=thread_count)
+    try:
+        with path.open("rb") as file:
+            return file.read(8)
+    except IsADirectoryError:
+        return b""
+    except PermissionError as error:
+        raise PermissionDenied(
+            "VIDEO_FORBIDDEN",
+            f"{path} may not be read by this user; change its permissions.",
+            path=path,
+        ) from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_core.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from shoal_media.frames import Channels
+from shoal_media.readers.window import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +29,19 @@ class VideoInfo:
     width_px: int
     """Size of the frames as they are read, after the rotation that the container asks for."""
     fps: float | None
-    """Nominal frames per second; None for a folder of images, which has no clock."""
+    """Nominal frames per second; None for images, stacks and datasets, which have no clock."""
     is_gray: bool
     """True if red, green and blue are equal in the first, a middle and the last keyframe."""
     keyframe_indices_K: NDArray[np.int64]
-    """Frames at which decoding can start, in order; every frame of a folder of images."""
+    """Frames at which decoding can start, in order; every frame of images, stacks and datasets.
+    Of a `.pkg.slp` these are the embedded frames, the only ones that can be read."""
     content_hash: str
     """Hash of the size and of sampled blocks; see `shoal_media.content_hash`."""
     missing_frame_count: int | None
     """Frames lost with a broken tail (cut-off file); 0 for a whole file; None if the tail is
     broken and the container does not say how many frames there should be."""
+    window: Window | None = None
+    """16-bit pixels: the levels (low, high) that are shown as 0 and 255. None for 8 bits."""
 
     @property
     def has_broken_tail(self) -> bool:
@@ -84,6 +88,7 @@ class VideoReader(ABC):
 
         Raises:
             OutOfRange: FRAME_OUT_OF_RANGE.
+            OutOfRange: FRAME_NOT_EMBEDDED when a `.pkg.slp` does not hold this frame.
             DataLoss: FRAME_UNREADABLE when the bytes of this frame are damaged.
             InvalidArgument: BUFFER_MISMATCH when `out_HWC` is not C-contiguous uint8 of
                 `frame_shape_HWC`.
