@@ -171,3 +171,17 @@ def test_a_rendering_that_cannot_be_is_one_line_and_leaves_nothing(
     assert said.count("\n") == 1
     assert named in said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_rendering_does_not_replace_what_it_reads(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = shared_data / "pair"
+    video, link = tmp_path / "video.mp4", tmp_path / "link.mp4"
+    video.write_bytes(before := (pair / "centered_pair_small.mp4").read_bytes())
+    link.symlink_to(video)
+    predictions = str(pair / "centered_pair_predictions.slp")
+    for output in (video, link):
+        assert main(["render", str(video), predictions, "-o", str(output)]) == 1
+        assert "choose another output" in capsys.readouterr().err
+    assert video.read_bytes() == before

@@ -65,6 +65,7 @@ def test_every_command_can_be_typed(line: str) -> None:
         "track v.mp4 -o o.slp --peak-threshold nan",
         "track v.mp4 -o o.slp --tracker flow",
         "track v.mp4 -o o.slp --unknown",
+        "render v.mp4 p.slp -o o.mp4 --trail -3",
     ],
 )
 def test_a_typing_error_is_one_line_and_status_2(

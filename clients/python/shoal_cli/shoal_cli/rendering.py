@@ -66,6 +66,11 @@ def _check_output(rendering: Rendering) -> None:
     folder = rendering.output.absolute().parent
     if not folder.is_dir():
         raise NotFound("FOLDER_NOT_FOUND", f"There is no folder {folder}; make it first.")
+    for read in (rendering.video, rendering.predictions):
+        if rendering.output.exists() and read.exists() and rendering.output.samefile(read):
+            raise InvalidArgument(
+                "OUTPUT_INVALID", f"{read} is read and would be written; choose another output."
+            )
 
 
 def _frames(rendering: Rendering, reader: VideoReader) -> range:

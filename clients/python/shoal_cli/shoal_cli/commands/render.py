@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoal_cli.argument_types import positive_int
+from shoal_cli.argument_types import count, positive_int
 
 if TYPE_CHECKING:
     from shoal_cli.commands import Commands
@@ -23,7 +23,11 @@ def add_to(commands: "Commands") -> None:
     add("-o", "--output", type=Path, required=True, metavar="OUT.mp4", help="file to write")
     add("--frames", metavar="FIRST-LAST", help="frames to draw, both included (all)")
     add(
-        "--trail", type=int, default=40, metavar="N", help="frames that a trail lasts (40); 0: none"
+        "--trail",
+        type=count,
+        default=40,
+        metavar="N",
+        help="frames that a trail lasts (40); 0: none",
     )
     add("--names", action="store_true", help="write each track's name beside the animal")
     add("--fps", type=positive_int, metavar="N", help="frames a second (the video's, or 25)")
