@@ -16,6 +16,7 @@ from shoal_cli.ensemble.launched import LaunchedEnsemble
 from shoal_cli.ensemble.lock import current_holder
 from shoal_cli.ensemble.services import socket_folder, tcp_targets, unix_targets
 from shoal_cli.ensemble.specification import Service, Specification
+from shoal_cli.ensemble.state import EnsembleState
 from shoal_core.errors import FailedPrecondition, Unavailable
 
 from .waiting import descendants, wait_until
@@ -173,6 +174,27 @@ def test_shared_memory_of_a_killed_service_is_removed_with_the_ensemble(
     command.wait()
     assert_nothing_left(processes, folder)
     assert not regions[0].exists()
+
+
+def test_a_command_whose_supervisor_is_killed_leaves_no_sockets(home: Home, folder: Path) -> None:
+    ensemble = LaunchedEnsemble(specification(home, folder, one={}))
+    ensemble.wait_until_serving()
+    holder = current_holder(home.lock_file)
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    with pytest.raises(Unavailable, match="supervisor was killed"):
+        ensemble.wait_for_death()
+    ensemble.stop()
+    assert not folder.exists()
+
+
+def test_a_home_that_is_a_file_holds_no_ensemble_and_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path / "file")
+    home.folder.touch()
+    assert current_holder(home.lock_file) is None
+    assert EnsembleState.read(home.state_file) is None
+    with pytest.raises(FailedPrecondition, match="set SHOAL_HOME to another folder"):
+        home.create()
 
 
 def test_a_killed_supervisor_takes_its_services_along_and_the_next_one_cleans_up(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 
 from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.leftovers import remove_socket_folder
 from shoal_cli.ensemble.liveness import accepts, check_serving, died, silent
 from shoal_cli.ensemble.specification import Specification
 from shoal_cli.ensemble.state import ServiceState
@@ -97,6 +98,7 @@ class LaunchedEnsemble:
             ) from error
         finally:
             self._events.close()
+        remove_socket_folder(self._specification.socket_folder)  # a killed supervisor left it
 
     def leave(self) -> None:
         """Lets the ensemble run on without this process."""

@@ -88,7 +88,7 @@ def current_holder(path: Path) -> Holder | None:
     """
     try:
         descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         if _try_lock(descriptor, fcntl.LOCK_SH):

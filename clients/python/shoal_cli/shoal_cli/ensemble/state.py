@@ -40,7 +40,7 @@ class EnsembleState:
         """Returns what the file says; None if there is none."""
         try:
             fields = json.loads(path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return cls(
             pid=fields["pid"],
