@@ -1,5 +1,6 @@
 """What a sleap-nn model was trained for, read from `training_config.yaml`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,18 @@ STAGE_NAMES = {
     "multi_class_bottomup": "multiclass_bottomup",
 }
 """Key of the head in sleap-nn's configuration → name of the stage here."""
+
+
+_UNREADABLE = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    yaml.YAMLError,
+)
+"""What files that are no configuration raise."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ def read_torch_config(folder: Path) -> TorchConfig:
         )
     try:
         return _parse(folder, yaml.safe_load(path.read_bytes()))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, yaml.YAMLError) as error:
+    except _UNREADABLE as error:
         problem = " ".join(str(error).split())
         raise InvalidArgument(
             "MODEL_CONFIG_INVALID",
@@ -111,14 +124,14 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> TorchConfig:
         )
     preprocessing = config["data_config"]["preprocessing"]
     skeleton = _skeleton(config["data_config"], kind, head)
-    classes = tuple(head["class_maps"]["classes"]) if "class_maps" in head else ()
+    classes = tuple(map(str, head["class_maps"]["classes"])) if "class_maps" in head else ()
     return TorchConfig(
         folder=folder,
         stage=STAGE_NAMES[kind],
         skeleton=skeleton,
         classes=classes,
         anchor_part=head["confmaps"].get("anchor_part"),
-        input_scale=float(preprocessing["scale"]),
+        input_scale=_positive(preprocessing["scale"]),
         crop_size_px=_crop_size(folder, kind, preprocessing),
         unet=_unet(folder, model["backbone_config"]),
         heads=_heads(STAGE_NAMES[kind], head, skeleton, classes),
@@ -161,9 +174,15 @@ def _unet(folder: Path, backbones: Mapping[str, Any]) -> UNetConfig:
         kernel_size=kernel_size,
         max_stride=_power_of_two(unet["max_stride"]),
         output_stride=_power_of_two(unet["output_stride"]),
-        convs_per_block=int(unet.get("convs_per_block", 2)),
+        convs_per_block=int(_positive(unet.get("convs_per_block", 2))),
         up_interpolate=up_interpolate,
     )
+
+
+def _positive(number: Any) -> float:
+    if not 0 < float(number) < math.inf:
+        raise ValueError(f"{number} is no positive number")
+    return float(number)
 
 
 def _power_of_two(stride: Any) -> int:
@@ -182,7 +201,7 @@ def _crop_size(folder: Path, kind: str, preprocessing: Mapping[str, Any]) -> int
             "of the finished training, not the profile it started from.",
             folder=folder,
         )
-    return int(preprocessing["crop_size"])
+    return int(_positive(preprocessing["crop_size"]))
 
 
 def _heads(
@@ -209,7 +228,7 @@ def _skeleton(data: Mapping[str, Any], kind: str, head: Mapping[str, Any]) -> Sk
     if kind == "centroid":
         return Skeleton(name=name, nodes=(head["confmaps"].get("anchor_part") or "centroid",))
     parts = head["confmaps"].get("part_names")
-    nodes = tuple(parts or [_name(node) for node in graph["nodes"]])
+    nodes = tuple(_name(node) for node in parts or graph["nodes"])
     edges = [(_name(edge["source"]), _name(edge["destination"])) for edge in graph.get("edges", [])]
     if kind == "bottomup":
         edges = head["pafs"].get("edges") or edges

@@ -211,11 +211,29 @@ def test_a_truncated_checkpoint(copy, tmp_path, keep):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "model_config: 1", "a: [", "\x00", "!!python/object/apply:os.abort []"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "model_config: 1",
+        "a: [",
+        "\x00",
+        "!!python/object/apply:os.abort []",
+        pytest.param("[" * 100_000, id="deep"),
+    ],
 )
 def test_a_configuration_that_is_none(copy, tmp_path, text):
     folder = copy("bottomup")
     (folder / "training_config.yaml").write_text(text)
+    assert refused(folder, tmp_path / "v1").reason == "MODEL_CONFIG_INVALID"
+
+
+@pytest.mark.parametrize("scale", [0, -1, ".nan", ".inf", None, "a\nb", [1, 1]])
+def test_a_scale_that_is_none(copy, tmp_path, scale):
+    folder = copy("bottomup")
+    value = float(scale[1:]) if scale in (".nan", ".inf") else scale
+    change_config(folder, lambda config: config["data_config"]["preprocessing"].update(scale=value))
     assert refused(folder, tmp_path / "v1").reason == "MODEL_CONFIG_INVALID"
 
 
