@@ -216,6 +216,13 @@ def test_the_video_entry_says_what_is_known(channel_count: int, grayscale: bool 
     assert ("shape" in backend) == (channel_count > 0)
 
 
+@pytest.mark.parametrize("uri", ["file:///v/a.h5#left/frames", "/v/a.h5#left/frames"])
+def test_the_entry_of_a_dataset_names_the_file_and_the_dataset(uri: str) -> None:
+    filename, backend = entry(Video(uri, 10, 4, 6, 1))
+    assert filename == backend["filename"] == "/v/a.h5"
+    assert (backend["type"], backend["dataset"]) == ("HDF5Video", "left/frames")
+
+
 def test_a_skeleton_of_one_node_exports(tmp_path: Path, label_set: LabelSet, poses: Make) -> None:
     single = replace(label_set, skeleton=Skeleton("", ("centre",)))
     columns = poses([0, 1, 2], node_count=1)

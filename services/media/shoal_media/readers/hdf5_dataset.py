@@ -64,7 +64,9 @@ class Hdf5Frames(FrameStore):
             row = self._dataset[frame_index]
         except (OSError, RuntimeError) as error:
             raise unreadable_frame(
-                frame_index, self.name_of(frame_index), "copy the file again"
+                frame_index,
+                self.name_of(frame_index),
+                "copy the file again, or store the dataset with gzip",
             ) from error
         row = row.astype(row.dtype.newbyteorder("="), copy=False)
         if row.ndim == 2:
