@@ -208,7 +208,11 @@ class Dispatcher:
         task = asyncio.create_task(locked())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_report_to_nobody)
+            raise
 
     def _with_leases(self, job: Job) -> Job:
         frames = dict.fromkeys(TaskKind, 0)
@@ -225,6 +229,15 @@ class Dispatcher:
             instance_count=before.instance_count + instances[TaskKind.INFER_SEGMENT],
         )
         return dataclasses.replace(job, progress=progress)
+
+
+def _report_to_nobody(change: asyncio.Task[Any]) -> None:
+    """Logs the failure of a change whose caller has gone; a bug as one."""
+    error = None if change.cancelled() else change.exception()
+    if isinstance(error, ShoalError):
+        logger.info("nobody waits for: %s", error.message)
+    elif error is not None:
+        logger.error("a change failed with a bug", exc_info=error)
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

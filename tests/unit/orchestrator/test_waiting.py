@@ -1,13 +1,19 @@
 """Leases end when nobody renews them; nobody who waits misses a change."""
 
 import asyncio
+import gc
+from pathlib import Path
 
 import pytest
 
 from shoal_core.errors import Unavailable
 from shoal_orchestrator.changes import Changes
+from shoal_orchestrator.dispatcher import Dispatcher
 from shoal_orchestrator.leases import Leases
+from shoal_orchestrator.ledger import Ledger
 from shoal_orchestrator.records import Count, FrameSpan, LeasedTask, TaskKey, TaskKind
+from shoal_orchestrator.schema import sqlite_url
+from tests.fakes.clock import FakeClock
 
 KEY = TaskKey("projects/lab/jobs/fly", 0)
 
@@ -84,3 +90,19 @@ async def test_closing_wakes_everybody_for_good() -> None:
     with pytest.raises(Unavailable) as caught:
         changes.next("topic")
     assert caught.value.reason == "SERVER_STOPPING"
+
+
+async def test_change_that_fails_when_its_caller_has_gone_is_no_bug(tmp_path: Path) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+    clock = FakeClock()
+    ledger = await Ledger.open(sqlite_url(tmp_path / "ledger.db"), clock=clock, max_attempts=3)
+    dispatcher = Dispatcher(ledger=ledger, leases=Leases(lease_seconds=10), clock=clock)
+    renewing = asyncio.create_task(dispatcher.renew(KEY, 1, Count()))
+    await asyncio.sleep(0)  # the change has begun
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+    await dispatcher.close()
+    gc.collect()
+    assert renewing.cancelled()
+    assert complaints == []
