@@ -96,15 +96,17 @@ async def _patiently(call: Callable[[], Awaitable[Result]]) -> Result:
         ShoalError: What labels said, or last that it is not there.
     """
     now_seconds = asyncio.get_running_loop().time
-    end_seconds = now_seconds() + _PATIENCE_SECONDS
+    end_seconds = None
     while True:
         try:
             with typed_errors("labels"):
                 return await call()
         except (Unavailable, DeadlineExceeded) as error:
-            if now_seconds() > end_seconds:
+            if end_seconds is None:
+                end_seconds = now_seconds() + _PATIENCE_SECONDS
+                logger.warning("asking labels again: %s", error.message)
+            elif now_seconds() > end_seconds:
                 raise
-            logger.warning("asking labels again: %s", error.message)
             await asyncio.sleep(_RETRY_SECONDS)
 
 
