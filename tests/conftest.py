@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real recordings, labels and models beside the checkout; skips where they are missing."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = (Path(__file__).resolve().parents[2] / "shared" / "data").resolve()
     if not folder.is_dir():
         pytest.skip("no real recordings beside the checkout: ../shared/data is missing")
     return folder

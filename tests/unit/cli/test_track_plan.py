@@ -102,11 +102,20 @@ def test_a_video_given_twice_is_refused(video: Path, tmp_path: Path) -> None:
         plan_tracking([str(video), str(video)], f"{tmp_path}/o.slp", FLIES)
 
 
+def test_a_video_that_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    package, link = tmp_path / "embedded.pkg.slp", tmp_path / "out.slp"
+    package.write_bytes(b"frames")
+    link.symlink_to(package)
+    for output in (package, link):
+        with pytest.raises(InvalidArgument, match="choose another output"):
+            plan_tracking([str(package)], str(output), FLIES)
+
+
 def test_labels_that_are_read_are_not_overwritten(video: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.slp"
     labels.touch()
     settings = TrackSettings(models=("flies",), centroids=str(labels))
-    with pytest.raises(InvalidArgument, match="read and written"):
+    with pytest.raises(InvalidArgument, match="choose another output"):
         plan_tracking([str(video)], str(labels), settings)
 
 

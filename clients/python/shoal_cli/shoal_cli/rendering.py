@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shoal_cli.files import check_not_read
 from shoal_cli.frame_range import parse_frames
 from shoal_cli.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 from shoal_cli.progress import Progress
@@ -66,11 +67,7 @@ def _check_output(rendering: Rendering) -> None:
     folder = rendering.output.absolute().parent
     if not folder.is_dir():
         raise NotFound("FOLDER_NOT_FOUND", f"There is no folder {folder}; make it first.")
-    for read in (rendering.video, rendering.predictions):
-        if rendering.output.exists() and read.exists() and rendering.output.samefile(read):
-            raise InvalidArgument(
-                "OUTPUT_INVALID", f"{read} is read and would be written; choose another output."
-            )
+    check_not_read(rendering.output, (rendering.video, rendering.predictions))
 
 
 def _frames(rendering: Rendering, reader: VideoReader) -> range:

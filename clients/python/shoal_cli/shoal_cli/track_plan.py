@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal_cli.files import check_not_read
 from shoal_cli.frame_range import parse_frames
 from shoal_cli.model_reference import ModelFolders, RegisteredModel, model_reference
 from shoal_cli.track_settings import TrackSettings
@@ -50,10 +51,9 @@ def plan_tracking(videos: Sequence[str], output: str, settings: TrackSettings) -
     if centroids is not None and not centroids.is_file():
         raise NotFound("LABELS_NOT_FOUND", f"There is no file of labels {centroids}.")
     outputs = _outputs(paths, output)
-    if any(made.path == centroids for made in outputs):
-        raise InvalidArgument(
-            "OUTPUT_INVALID", f"{centroids} is read and written; choose another output."
-        )
+    files = [Path(split_dataset(str(path))[0]) for path in paths]
+    for made in outputs:
+        check_not_read(made.path, files if centroids is None else [*files, centroids])
     return TrackPlan(
         videos=paths,
         outputs=outputs,
