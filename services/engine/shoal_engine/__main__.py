@@ -37,6 +37,7 @@ async def build(config: EngineConfig) -> ServerBuilder:
     return (
         ServerBuilder(config)
         .add(add_GRPCInferenceServiceServicer_to_server, service, SERVICE_NAME)
+        .run_beside(regions.forget_dead)
         .on_stop(stop)
     )
 

@@ -1,15 +1,24 @@
 """Shared memory that clients have registered under a name of their choice."""
 
+import asyncio
 import mmap
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_common.shm_files import is_own_name, open_region, owner_is_dead
+from shoal_common.shm_files import (
+    is_own_name,
+    open_region,
+    owner_is_dead,
+    sweep_dead_regions,
+)
 from shoal_core.errors import AlreadyExists, InvalidArgument, NotFound
+
+_LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +63,18 @@ class Regions:
             os.close(descriptor)
             raise
         self._regions[name] = Region(key, offset, byte_size, data, descriptor)
+
+    async def forget_dead(
+        self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Gives back, every few seconds, the memory of rings whose owners have died.
+
+        Never returns. A killed worker's frames would otherwise stay until the next ring comes.
+        """
+        while True:
+            await sleep(_LOOK_SECONDS)
+            self._forget_dead()
+            sweep_dead_regions()
 
     def unregister(self, name: str) -> None:
         """Forgets a region, or all of them if the name is empty; an unknown one is no error."""
