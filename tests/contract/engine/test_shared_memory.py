@@ -4,6 +4,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -206,15 +207,17 @@ def test_regions_of_dead_owners_are_forgotten(client: triton.InferenceServerClie
         "print(FrameRing.create(2, 24).name, flush=True)\n"
         "sys.stdin.read()\n"
     )
-    ring = FrameRing.create(2, 24)
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as owner:
+    with (
+        closing(FrameRing.create(2, 24)) as ring,
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as owner,
+    ):
         name = owner.stdout.readline().strip()
         client.register_system_shared_memory("theirs", name, 48)
         client.register_system_shared_memory("ours", ring.name, 48)
         assert set(client.get_system_shared_memory_status().regions) == {"theirs", "ours"}
         owner.kill()
-    client.register_system_shared_memory("ours again", ring.name, 48)
-    assert set(client.get_system_shared_memory_status().regions) == {"ours", "ours again"}
-    ring.close()
+        owner.wait()
+        client.register_system_shared_memory("ours again", ring.name, 48)
+        assert set(client.get_system_shared_memory_status().regions) == {"ours", "ours again"}
