@@ -20,7 +20,7 @@ OWNER = (
 )
 
 
-async def test_rings_of_killed_owners_are_given_back_without_being_asked() -> None:
+def test_rings_of_killed_owners_are_given_back_without_being_asked() -> None:
     regions, ring = Regions(), FrameRing.create(2, 24)
     regions.register("ours", ring.name, 0, 48)
     with subprocess.Popen(
@@ -37,7 +37,7 @@ async def test_rings_of_killed_owners_are_given_back_without_being_asked() -> No
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await regions.forget_dead(sleep=sleep)
+        asyncio.run(regions.forget_dead(sleep=sleep))
     assert set(regions.status("")) == {"ours"}
     assert not (SHM_FOLDER / name.lstrip("/")).exists()
     with pytest.raises(NotFound):
