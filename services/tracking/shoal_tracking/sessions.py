@@ -1,5 +1,6 @@
 """Live sessions: how many there are, and what each of them needs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -39,6 +40,7 @@ class Sessions:
         self._max_session_count = max_session_count
         self._in_flight_frame_count = in_flight_frame_count
         self._session_count = 0
+        self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def open(self, config: pb.SessionConfig) -> AsyncIterator[Session]:
@@ -58,9 +60,20 @@ class Sessions:
                 max_session_count=self._max_session_count,
             )
         self._session_count += 1
+        stack = AsyncExitStack()
         try:
-            async with AsyncExitStack() as stack:
-                yield await self._make(config, stack)
+            yield await self._make(config, stack)
+        finally:
+            # In a task of its own: a client that leaves may cancel the call more than once, and
+            # what the session holds must go all the same.
+            closing = asyncio.create_task(self._close(stack))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
+
+    async def _close(self, stack: AsyncExitStack) -> None:
+        try:
+            await stack.aclose()
         finally:
             self._session_count -= 1
 
