@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 
 from shoal.common.v1 import parameters_pb2, pose_pb2
 from shoal.tracking.v1 import tracking_pb2 as pb
+from shoal_common.channel import open_channel
+from shoal_common.roots import AllowedRoots
 from shoal_core.errors import FailedPrecondition, NotFound, ShoalError
+from shoal_tracking.sessions import Sessions
 from tests.contract.tracking.conftest import (
     ANSWER_SECONDS,
     SHAPE,
@@ -185,6 +190,38 @@ async def test_session_that_has_ended_holds_nothing(
     await stream.ask(*items(6))
     await leave(stream)
     await settled(tracking, before)
+
+
+async def test_call_that_is_cancelled_again_and_again_while_it_ends_holds_nothing(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    answered = asyncio.Event()
+
+    async def requests() -> AsyncIterator[pb.TrackFramesRequest]:
+        yield items(1)[0]
+        await asyncio.Event().wait()
+
+    async def call(sessions: Sessions) -> None:
+        async with sessions.open(config().config) as session:
+            async for _ in session.run(requests()):
+                answered.set()
+
+    async with open_channel(f"unix:{tmp_path}/s") as serving:
+        sessions = Sessions(
+            serving=serving,
+            roots=AllowedRoots(()),
+            clock=time.perf_counter,
+            max_session_count=1,
+            in_flight_frame_count=WINDOW,
+        )
+        before = held()
+        running = asyncio.create_task(call(sessions))
+        await answered.wait()
+        assert rings() - before
+        while not running.done():
+            running.cancel()
+            await asyncio.sleep(0)
+        await settled(tracking, before)
 
 
 async def test_client_that_leaves_with_frames_under_way_leaves_nothing_behind(
