@@ -66,6 +66,10 @@ bench-start: setup ## Time to print the help and to the first inferred frame
 accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predictions and torch
 	$(BIN)/python -m tests.benchmarks.accuracy
 
+.PHONY: identities
+identities: setup ## Identities of the bottom-up ID model on a whole recording, against SLEAP's
+	$(BIN)/python -m tests.benchmarks.identities
+
 .PHONY: demo
 demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result
 	mkdir -p demo

@@ -95,7 +95,7 @@ def served_differences(served: ServedModels) -> Iterator[str]:
         made = served["bottomup"].run(images=frames)
         largest = np.nanmax(np.abs(made["peaks"] - parts.peaks_BNP2))
         yield f"bottom-up, {title}: {largest:.1e} px over {parts.peak_counts_BN.sum()} peaks"
-        _, centroids = torch_keras.find_parts(first, frames, stride=4)
+        _, centroids = torch_keras.find_parts(first, frames, stride=4, highest_first=True)
         made = served["topdown"].run(images=frames)
         largest = 0.0
         for frame, image in enumerate(frames[..., 0]):

@@ -39,13 +39,16 @@ def optimal_matches(gains_EPQ: Gains) -> tuple[Indices, Indices, Indices]:
 def optimal_pairs(gains_PQ: Gains) -> tuple[Indices, Indices]:
     """Returns (row_M, column_M): the same matching for one problem, by the Hungarian method.
 
-    A pair with a gain of 0 or less, or NaN, is never matched.
+    A pair with a gain of 0 or less, or NaN, is never matched. Between equally good matchings
+    rows without any gain make no difference.
     """
     # Imported when it is needed: it takes longer than a process otherwise takes to start.
     from scipy.optimize import linear_sum_assignment
 
     gains_PQ = np.fmax(gains_PQ, 0)
-    row_M, column_M = linear_sum_assignment(gains_PQ, maximize=True)
+    gaining_R = np.flatnonzero(gains_PQ.any(axis=1))
+    row_M, column_M = linear_sum_assignment(gains_PQ[gaining_R], maximize=True)
+    row_M = gaining_R[row_M]
     gained_M = gains_PQ[row_M, column_M] > 0
     return row_M[gained_M], column_M[gained_M]
 

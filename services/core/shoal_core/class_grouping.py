@@ -7,7 +7,7 @@ Axis legend: N nodes, P places (peaks) per node, K classes (identities), I insta
 2 = (x, y). Frame pixels.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,25 @@ _LIFT = 1e-9
 """Added to probabilities, so that a class of probability 0 is still better than none."""
 
 
+@dataclass(frozen=True)
+class ClassGrouping:
+    """How peaks of a bottom-up ID model become the animals of their classes."""
+
+    only_best_class: bool = False
+    """Whether a peak assigned to a class other than its most probable one is dropped, as SLEAP's
+    software does: fewer wrong nodes, more missing ones."""
+    peak_value_weight: float = 0.0
+    """Times the peak's value is added to its class probabilities: 0 as in SLEAP. Class maps that
+    saturate (many peaks of probability 1) leave the choice to chance; 0.0001 lets the surer
+    peak win, without overruling a class map that is not saturated."""
+
+
 def group_class_parts(
     peaks_px_NP2: Array,
     peak_values_NP: Array,
     class_probabilities_NPK: Array,
     *,
-    only_best_class: bool = False,
+    grouping: ClassGrouping | None = None,
     frame_index: int = 0,
 ) -> FramePoses:
     """Returns the animals of one frame of a bottom-up ID model: at most one per class.
@@ -42,8 +55,9 @@ def group_class_parts(
         peaks_px_NP2: peaks of one frame in frame pixels; NaN marks an empty place.
         peak_values_NP: confidence of each peak; becomes the point's score.
         class_probabilities_NPK: probability of each class at each peak.
-        only_best_class: also drop a peak that was assigned to a class other than its most
-            probable one. SLEAP's software does so: fewer wrong nodes, more missing ones.
+            Between equally good assignments their order in P decides, which is SLEAP's where
+            peaks come in raster order.
+        grouping: None means the defaults.
         frame_index: goes into the result.
 
     Raises:
@@ -59,12 +73,14 @@ def group_class_parts(
             f"Peaks {peaks_px_NP2.shape}, values {peak_values_NP.shape} and class probabilities "
             f"{class_probabilities_NPK.shape} do not fit one another.",
         )
+    grouping = grouping or ClassGrouping()
     node_count, _, class_count = class_probabilities_NPK.shape
     present_NP1 = ~np.isnan(peaks_px_NP2).any(axis=2, keepdims=True)
     probabilities_NPK = np.nan_to_num(class_probabilities_NPK)
-    gains_NPK = np.where(present_NP1, probabilities_NPK.astype(np.float64) + _LIFT, 0)
+    surer_NP1 = grouping.peak_value_weight * peak_values_NP[:, :, None].astype(np.float64)
+    gains_NPK = np.where(present_NP1, probabilities_NPK + surer_NP1 + _LIFT, 0)
     node_M, place_M, class_M = optimal_matches(gains_NPK)
-    if only_best_class:
+    if grouping.only_best_class:
         best_M = gains_NPK[node_M, place_M].max(axis=1) == gains_NPK[node_M, place_M, class_M]
         node_M, place_M, class_M = node_M[best_M], place_M[best_M], class_M[best_M]
 

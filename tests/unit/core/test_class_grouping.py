@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from shoal_core.class_grouping import assign_classes, group_class_parts
+from shoal_core.class_grouping import ClassGrouping, assign_classes, group_class_parts
 from shoal_core.errors import InvalidArgument
 from shoal_core.pose import NO_TRACK, FramePoses
 
@@ -79,9 +79,33 @@ def test_second_choices_are_dropped_on_request() -> None:
     peaks = np.array([[[1, 1], [2, 2]]], np.float32)
     probabilities = np.array([[[0.9, 0.1], [0.8, 0.3]]], np.float32)
     both = group_class_parts(peaks, np.ones((1, 2)), probabilities)
-    best = group_class_parts(peaks, np.ones((1, 2)), probabilities, only_best_class=True)
+    only = ClassGrouping(only_best_class=True)
+    best = group_class_parts(peaks, np.ones((1, 2)), probabilities, grouping=only)
     assert both.track_indices_I.tolist() == [0, 1]
     assert best.track_indices_I.tolist() == [0]
+
+
+@pytest.mark.parametrize(("weight", "winner"), [(0.0, 0), (1e-4, 1)])
+def test_the_surer_of_saturated_peaks_wins_on_request(weight: float, winner: int) -> None:
+    peaks = np.array([[[1, 1], [2, 2], [9, 9]]], np.float32)
+    values = np.array([[0.4, 0.9, 0.8]], np.float32)
+    probabilities = np.array([[[1, 0], [1, 0], [0, 1]]], np.float32)
+    poses = group_class_parts(
+        peaks, values, probabilities, grouping=ClassGrouping(peak_value_weight=weight)
+    )
+    assert poses.points_px_IN2[0, 0].tolist() == peaks[0, winner].tolist()
+
+
+def test_empty_places_do_not_decide_between_equal_peaks() -> None:
+    rng = np.random.default_rng(5)
+    peaks, values, _ = parts(rng, 4, 7, 2)
+    probabilities = rng.integers(0, 2, (4, 7, 2)).astype(np.float32)
+    padded = [np.pad(array, [(0, 0), (0, 9), (0, 0)][: array.ndim]) for array in (peaks, values)]
+    padded[0][:, 7:] = NAN
+    wide = np.pad(probabilities, [(0, 0), (0, 9), (0, 0)])
+    here = group_class_parts(peaks, values, probabilities)
+    there = group_class_parts(*padded, wide)
+    np.testing.assert_array_equal(here.points_px_IN2, there.points_px_IN2)
 
 
 def test_a_class_without_peaks_has_no_animal() -> None:

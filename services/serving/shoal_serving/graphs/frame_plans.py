@@ -88,7 +88,9 @@ def parts_plan(contract: PoseContract, network: Network, composed: bool) -> Plan
     def emit(graph: GraphBuilder, values: Mapping[str, Value]) -> dict[str, Value]:
         maps = network.maps(values, network.confidence.name)
         threshold, count = values[PEAK_THRESHOLD.name], contract.max_peaks_per_node
-        peaks, overflow = local_peaks(maps, threshold, count, network.offsets(values))
+        peaks, overflow = local_peaks(
+            maps, threshold, count, network.offsets(values), order="raster"
+        )
         points = network.to_frame(peaks.positions_BNP2, network.confidence.stride)
         if contract.kind == "bottomup":
             found = _edge_scores(contract, network, values, peaks, trim=not composed)

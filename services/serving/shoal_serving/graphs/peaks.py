@@ -5,6 +5,7 @@ Positions are map pixels here: (x, y) of a pixel's centre, the top-left one is (
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from shoal_serving.graphs.builder import FLOAT, INT64, Value
 
@@ -23,9 +24,17 @@ class Peaks:
 
 
 def local_peaks(
-    maps_BNhw: Value, threshold_B1: Value, count: int, offsets_BChw: Value | None
+    maps_BNhw: Value,
+    threshold_B1: Value,
+    count: int,
+    offsets_BChw: Value | None,
+    *,
+    order: Literal["highest", "raster"] = "highest",
 ) -> tuple[Peaks, Value]:
-    """Returns the `count` highest local peaks of each map, highest first, and their overflow.
+    """Returns the `count` highest local peaks of each map and their overflow.
+
+    They come highest first, or in raster order: row by row, as SLEAP numbers them, which
+    decides between peaks that grouping finds equally good. Valid ones come first either way.
 
     A peak is above the threshold and greater than its eight neighbours; among equal ones the
     first in raster order counts as greater, so that a flat top is one peak. A threshold below
@@ -38,11 +47,27 @@ def local_peaks(
     found = values > threshold_B1.maximum(0.0).unsqueeze(2)
     surplus_BN = found.slice(2, count, count + 1).cast(FLOAT).squeeze(2)
     overflow_B1 = surplus_BN.reduce("ReduceMax", 1, keep=True) > 0.0
-    indices = indices.slice(2, 0, count)
+    indices, values = indices.slice(2, 0, count), values.slice(2, 0, count)
     valid_BNP = found.slice(2, 0, count)
+    if order == "raster":
+        rank = _raster_rank(indices, valid_BNP, count)
+        indices, values = (
+            indices.gather_elements(rank, axis=2),
+            values.gather_elements(rank, axis=2),
+        )
+        # Valid ones stay in front, so which places are valid does not change.
     inside = indices.minimum(flat_BNp.length(2) - 1)
     positions = _refine(maps_BNhw, inside, offsets_BChw)
-    return Peaks(positions, values.slice(2, 0, count), valid_BNP), overflow_B1
+    return Peaks(positions, values, valid_BNP), overflow_B1
+
+
+def _raster_rank(indices_BNP: Value, valid_BNP: Value, count: int) -> Value:
+    """Returns the places in the order of their raster indices, those that are not valid last."""
+    # As floats, which every engine sorts: exact for maps of up to 16 million pixels.
+    backwards = indices_BNP.cast(FLOAT) * -1.0
+    last = backwards.like(LOWEST)
+    _, rank = indices_BNP.graph.where(valid_BNP, backwards, last).top_k(count, axis=2)
+    return rank
 
 
 def global_peaks(maps_BNhw: Value, threshold_B1: Value, offsets_BChw: Value | None) -> Peaks:

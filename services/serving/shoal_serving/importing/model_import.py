@@ -92,6 +92,7 @@ def _contract(models: Sequence[TrainedModel]) -> PoseContract:
         crop_size_px=last.crop_size_px,
         anchor_part=models[0].anchor_part,
         max_instances=_max_instances(kind),
+        max_peaks_per_node=_max_peaks_per_node(kind),
         source=last.source,
         source_hash=_hash([path for model in models for path in model.files]),
     )
@@ -99,6 +100,11 @@ def _contract(models: Sequence[TrainedModel]) -> PoseContract:
 
 def _max_instances(kind: ModelKind) -> int:
     return 1 if kind == "single_instance" else 20
+
+
+def _max_peaks_per_node(kind: ModelKind) -> int:
+    """Returns room for all peaks: ID models find many that belong to no class, others pair them."""
+    return 64 if kind == "multiclass_bottomup" else 20
 
 
 def _hash(files: Sequence[Path]) -> str:

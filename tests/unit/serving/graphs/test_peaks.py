@@ -114,6 +114,32 @@ def test_more_peaks_than_places_are_flagged_and_the_highest_kept(count, flagged)
     assert positions[1, 1, 0].tolist() == [4 * (count - 1) + 2, 4]
 
 
+@pytest.mark.parametrize("places", [4, PLACES])
+def test_raster_order_changes_nothing_but_the_order(places):
+    maps = blobs(3)
+
+    def graph(maps, threshold):
+        high, _ = local_peaks(maps, threshold, places, None)
+        raster, _ = local_peaks(maps, threshold, places, None, order="raster")
+        return [
+            value
+            for peaks in (high, raster)
+            for value in (peaks.positions_BNP2, peaks.values_BNP, peaks.valid_BNP)
+        ]
+
+    positions, values, valid, in_rows, its_values, its_valid = evaluate(graph, maps, thresholds(2))
+    assert np.array_equal(valid, its_valid)
+    for group in np.ndindex(valid.shape[:2]):
+        found = valid[group]
+        pixels = [(maps[group] == value).nonzero() for value in its_values[group][found]]
+        assert pixels == sorted(pixels)
+        order = np.argsort(-its_values[group][found], kind="stable")
+        np.testing.assert_array_equal(its_values[group][found][order], values[group][found])
+        # Sums of vectorised code depend on where in memory they are taken.
+        moved = in_rows[group][found][order] - positions[group][found]
+        assert np.abs(moved).max() < 1e-5
+
+
 def test_offset_maps_move_peaks_as_in_the_core():
     maps = blobs(7)
     batch, _, height, width = maps.shape

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sleap_io
 
-from shoal_core.class_grouping import group_class_parts
+from shoal_core.class_grouping import ClassGrouping, group_class_parts
 from shoal_core.coordinates import instance_centroids
 from shoal_core.grouping import group_parts
 from tests.unit.serving.graphs.running import read_gray_frames
@@ -102,7 +102,7 @@ def test_identities_are_those_of_sleap(shared_data, served_models):
                 made["peaks"][offset],
                 made["peak_values"][offset],
                 made["class_probabilities"][offset],
-                only_best_class=True,
+                grouping=ClassGrouping(only_best_class=True),
             )
             for instance in predicted[indices[start + offset]].instances:
                 (row,) = np.flatnonzero(

@@ -48,7 +48,7 @@ def test_bottomup(served_models, images):
 def test_topdown(served_models, images):
     model = served_models["topdown"]
     second, first = served_models.sources("topdown")
-    _, centroids = torch_keras.find_parts(first, images, stride=4)
+    _, centroids = torch_keras.find_parts(first, images, stride=4, highest_first=True)
     for made in (model.run(images=images), model.run_composed(images=images)):
         for frame, image in enumerate(images[..., 0]):
             count = centroids.peak_counts_BN[frame, 0]
@@ -75,7 +75,7 @@ def test_centered_instances_far_from_the_origin(served_models, large_frame):
 def test_scaled_input_with_classes(shared_data, served_models):
     images = read_gray_frames(shared_data / "flies_clip" / "clip.mp4", [0, 700])
     (folder,) = served_models.sources("multiclass_bottomup")
-    maps, expected = torch_keras.find_parts(folder, images, scale=0.5, max_stride=16)
+    maps, expected = torch_keras.find_parts(folder, images, scale=0.5, max_stride=16, places=64)
     made = served_models["multiclass_bottomup"].run(images=images)
     assert np.array_equal(made["peak_counts"], expected.peak_counts_BN)
     np.testing.assert_allclose(made["peaks"], expected.peaks_BNP2, atol=TOLERANCE_PX)

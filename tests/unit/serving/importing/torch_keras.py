@@ -4,6 +4,7 @@ Shares no code with the importer or its graphs.
 """
 
 import json
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,11 +82,22 @@ def refined(maps, confidence, found):
     return peaks.refine_offsets(paired, found)
 
 
-def find_parts(folder, images_BHWC, *, scale=1.0, max_stride=8, stride=2, places=20):
+def in_raster_order(found):
+    """Returns the peaks of each frame and node row by row."""
+    column, row = found.points_map_Q2.T
+    order = np.lexsort((column, row, found.nodes_Q, found.frames_Q))
+    fields = {field.name: getattr(found, field.name)[order] for field in dataclass_fields(found)}
+    return type(found)(**fields)
+
+
+def find_parts(
+    folder, images_BHWC, *, scale=1.0, max_stride=8, stride=2, places=20, highest_first=False
+):
     """Returns the heads' maps and the local peaks in full-frame pixels, padded to `places`."""
     maps = forward(folder, network_input(images_BHWC, scale, max_stride))
     confidence = next(array for name, array in maps.items() if "Confmaps" in name)
-    found = refined(maps, confidence, peaks.local_peaks(confidence))
+    rough = peaks.local_peaks(confidence)
+    found = refined(maps, confidence, rough if highest_first else in_raster_order(rough))
     moved = coordinates.map_to_frame(found.points_map_Q2, output_stride=stride, input_scale=scale)
     found = replace(found, points_map_Q2=moved.astype(np.float32))
     return maps, peaks.pad_peaks(found, len(images_BHWC), confidence.shape[-1], places)
