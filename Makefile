@@ -70,6 +70,10 @@ accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predicti
 identities: setup ## Identities of the bottom-up ID model on a whole recording, against SLEAP's
 	$(BIN)/python -m tests.benchmarks.identities
 
+.PHONY: soak
+soak: setup ## Memory of every process over a video of 100,000 frames (half an hour)
+	$(BIN)/python -m tests.benchmarks.soak
+
 .PHONY: demo
 demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result
 	mkdir -p demo
