@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_core.assignment import optimal_matches
 from shoal_core.errors import InvalidArgument
-from shoal_core.pose import NO_TRACK, FramePoses
+from shoal_core.pose import FramePoses
 
 Array = NDArray[np.floating[Any]]
 
@@ -105,11 +105,12 @@ def group_class_parts(
 
 
 def assign_classes(poses: FramePoses, class_probabilities_IK: Array) -> FramePoses:
-    """Returns the instances of a top-down ID model with their classes as tracks.
+    """Returns the animals of a top-down ID model: at most one per class, as its track.
 
     Instances and classes are assigned one to one. `track_indices_I` is the class index and
-    `tracking_scores_I` its probability; with more instances than classes the rest keeps
-    NO_TRACK (drop them with `select`). The order of instances does not change.
+    `tracking_scores_I` its probability. As in SLEAP's software, an instance that gets no
+    class (there are more than classes), or another than its most probable one, is dropped:
+    most often it is a second detection of an animal. The order of the others does not change.
 
     Raises:
         InvalidArgument: PARTS_SHAPE_INVALID when there is not one row per instance.
@@ -122,8 +123,10 @@ def assign_classes(poses: FramePoses, class_probabilities_IK: Array) -> FramePos
         )
     probabilities_IK = np.nan_to_num(class_probabilities_IK)
     _, instance_M, class_M = optimal_matches(probabilities_IK[None].astype(np.float64) + _LIFT)
-    tracks_I = np.full(poses.instance_count, NO_TRACK, np.int32)
-    scores_I = np.zeros(poses.instance_count, np.float32)
-    tracks_I[instance_M] = class_M
-    scores_I[instance_M] = probabilities_IK[instance_M, class_M]
-    return replace(poses, track_indices_I=tracks_I, tracking_scores_I=scores_I)
+    matched_M = probabilities_IK[instance_M, class_M]
+    best_M = matched_M == probabilities_IK[instance_M].max(axis=1)
+    return replace(
+        poses.select(instance_M[best_M]),
+        track_indices_I=class_M[best_M].astype(np.int32),
+        tracking_scores_I=matched_M[best_M].astype(np.float32),
+    )

@@ -67,11 +67,13 @@ async def test_instances_become_poses_and_empty_frames_stay_frames() -> None:
 
 async def test_classes_of_a_top_down_model_become_tracks() -> None:
     probabilities = np.zeros((2, 2, 2), np.float32)
-    probabilities[0] = [[0.6, 0.4], [0.9, 0.1]]
+    probabilities[0] = [[0.4, 0.6], [0.9, 0.1]]
     outputs = {**INSTANCES, "class_probabilities": probabilities}
     answers = Answers(contract(kind="multiclass_topdown", classes=("a", "b")), outputs)
     poses = (await estimator(answers).estimate(FRAMES, [0, 1])).poses[0]
     assert poses.track_indices_I.tolist() == [1, 0]
+    np.testing.assert_array_equal(poses.tracking_scores_I, np.float32([0.6, 0.9]))
+    np.testing.assert_array_equal(poses.instance_scores_I, INSTANCES["instance_scores"][0])
 
 
 PARTS = {

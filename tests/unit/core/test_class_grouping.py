@@ -7,7 +7,7 @@ import pytest
 
 from shoal_core.class_grouping import ClassGrouping, assign_classes, group_class_parts
 from shoal_core.errors import InvalidArgument
-from shoal_core.pose import NO_TRACK, FramePoses
+from shoal_core.pose import FramePoses
 
 NAN = np.nan
 
@@ -114,15 +114,26 @@ def test_a_class_without_peaks_has_no_animal() -> None:
 
 
 def test_instances_get_mutually_exclusive_classes_of_greatest_sum() -> None:
-    poses = assign_classes(poses_of(2), np.array([[0.9, 0.8], [0.9, 0.1]], np.float32))
+    poses = assign_classes(poses_of(2), np.array([[0.9, 0.9], [0.9, 0.1]], np.float32))
     assert poses.track_indices_I.tolist() == [1, 0]
-    assert poses.tracking_scores_I == pytest.approx([0.8, 0.9])
+    assert poses.tracking_scores_I == pytest.approx([0.9, 0.9])
 
 
-def test_instances_beyond_the_classes_stay_untracked() -> None:
-    poses = assign_classes(poses_of(3), np.array([[0.9, 0.1], [0.2, 0.1], [0.1, 0.7]]))
-    assert poses.track_indices_I.tolist() == [0, NO_TRACK, 1]
-    assert poses.tracking_scores_I[1] == 0
+def test_instances_beyond_the_classes_are_dropped() -> None:
+    found = poses_of(3)
+    poses = assign_classes(found, np.array([[0.9, 0.1], [0.2, 0.1], [0.1, 0.7]]))
+    assert poses.track_indices_I.tolist() == [0, 1]
+    np.testing.assert_array_equal(poses.points_px_IN2, found.points_px_IN2[[0, 2]])
+
+
+def test_instances_that_get_their_second_choice_are_dropped() -> None:
+    poses = assign_classes(poses_of(2), np.array([[0.9, 0.1], [0.7, 0.3]], np.float32))
+    assert poses.track_indices_I.tolist() == [0]
+    assert poses.tracking_scores_I == pytest.approx([0.9])
+
+
+def test_no_instance_is_no_error() -> None:
+    assert assign_classes(poses_of(0), np.zeros((0, 2), np.float32)).instance_count == 0
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

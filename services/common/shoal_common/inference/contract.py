@@ -20,9 +20,13 @@ ModelKind = Literal[
     "topdown",
     "bottomup",
     "multiclass_bottomup",
+    "multiclass_centered_instance",
     "multiclass_topdown",
 ]
 Refinement = Literal["integral", "offsets"]
+
+CROP_STAGES = ("centered_instance", "multiclass_centered_instance")
+"""Names of the stages that see crops around centroids; alone, they are the model's kind."""
 
 CONTRACT_PARAMETER = "pose_contract"
 """Name of the engine's model parameter that holds the contract as JSON."""
@@ -75,7 +79,7 @@ class PoseContract:
     @property
     def takes_centroids(self) -> bool:
         """Whether the caller must give `centroids`."""
-        return self.kind == "centered_instance"
+        return self.kind in CROP_STAGES
 
     def to_json(self) -> str:
         """Returns the contract as one JSON object with sorted keys."""

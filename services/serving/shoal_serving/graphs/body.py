@@ -15,6 +15,8 @@ class Head:
     channels: int
     stride: int
     """Network input pixels per map pixel."""
+    is_map: bool = True
+    """Whether it is an image [B, channels, h, w]; otherwise it is a vector [B, channels]."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Body:
     """H and W are multiples of this."""
     heads: tuple[Head, ...]
     emit: Callable[[GraphBuilder, Value], dict[str, Value]]
-    """Adds the network to a graph; returns the maps [B, channels, H/stride, W/stride]."""
+    """Adds the network to a graph; returns the heads: maps [B, channels, H/stride, W/stride]
+    and vectors [B, channels]."""
 
     def find(self, class_name: str) -> Head | None:
         """Returns the head whose layer name begins with the class name, if there is one."""

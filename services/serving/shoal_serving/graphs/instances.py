@@ -4,7 +4,8 @@ Two ways lead from B frames with up to I animals each to M crops. On the CPU cha
 are exactly the animals that were found (`compact`, M depends on the data). In the composed
 graph every slot is a crop (`all_slots`, M = B · I), because GPU engines need fixed shapes.
 
-Axis legend: B frames, I instances, M crops, N nodes, 2 = (x, y).
+Axis legend: B frames, I instances, M crops, N nodes, K classes,
+2 = (x, y).
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Instances:
     values_BIN: Value
     scores_BI: Value
     counts_B: Value
+    classes_BIK: Value | None = None
+    """Class probabilities; None where the model names no identities."""
 
 
 def limit_instances(valid_BI: Value, max_instances_B1: Value) -> Value:
@@ -74,7 +77,13 @@ def scatter(rows_M: Value, slots_M: Value, scores_BI: Value) -> Value:
     return graph.op("ScatterND", empty, slots_M.unsqueeze(1), rows_M)
 
 
-def arrange(points_px_XN2: Value, values_XN: Value, found_XN: Value, scores_BI: Value) -> Instances:
+def arrange(
+    points_px_XN2: Value,
+    values_XN: Value,
+    found_XN: Value,
+    scores_BI: Value,
+    classes_XK: Value | None = None,
+) -> Instances:
     """Returns the instances in front, in the order of their slots (X = B · I slots).
 
     A slot without score or without any node that was found is no instance.
@@ -91,11 +100,17 @@ def arrange(points_px_XN2: Value, values_XN: Value, found_XN: Value, scores_BI: 
     _, order_BI = graph.op2("TopK", keys, slot_count, dtypes=(FLOAT, INT64), axis=1)
     points = blank(points_px_XN2.reshape(*shape, 2), found_BIN.unsqueeze(3))
     values = values_XN.reshape(*shape) * found_BIN.cast(FLOAT)
+    classes_BIK = None
+    if classes_XK is not None:
+        class_count = classes_XK.length(1)
+        kept = classes_XK.reshape(scores_BI.length(0), -1, class_count) * keep_BI.unsqueeze(2)
+        classes_BIK = _reorder(kept, order_BI, (1, 1, class_count))
     return Instances(
         peaks_BIN2=_reorder(points, order_BI, (1, 1, node_count, 2)),
         values_BIN=_reorder(values, order_BI, (1, 1, node_count)),
         scores_BI=(scores_BI * keep_BI).gather_elements(order_BI, axis=1),
         counts_B=keep_BI.reduce("ReduceSum", 1).cast(INT32),
+        classes_BIK=classes_BIK,
     )
 
 

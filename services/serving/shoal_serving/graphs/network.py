@@ -23,10 +23,12 @@ OVERFLOW = Port("overflow", INT32, ("B",))
 OFFSETS_HEAD = "OffsetRefinementHead"
 PAF_HEAD = "PartAffinityFieldsHead"
 CLASS_HEAD = "ClassMapsHead"
+CLASS_VECTORS_HEAD = "ClassVectorsHead"
 CONFIDENCE_HEADS = {
     "single_instance": "SingleInstanceConfmapsHead",
     "centroid": "CentroidConfmapsHead",
     "centered_instance": "CenteredInstanceConfmapsHead",
+    "multiclass_centered_instance": "CenteredInstanceConfmapsHead",
     "bottomup": "MultiInstanceConfmapsHead",
     "multiclass_bottomup": "MultiInstanceConfmapsHead",
 }
@@ -62,16 +64,16 @@ class Network:
         return head
 
     def map_port(self, head: Head, batch: str) -> Port:
-        """Returns the port of a head's maps."""
-        shape = (batch, head.channels, f"{head.name}_h", f"{head.name}_w")
-        return Port(f"{self.stage.name}/{head.name}", FLOAT, shape)
+        """Returns the port of a head's maps, or of its vectors."""
+        size = (f"{head.name}_h", f"{head.name}_w") if head.is_map else ()
+        return Port(f"{self.stage.name}/{head.name}", FLOAT, (batch, head.channels, *size))
 
     def map_ports(self, batch: str) -> tuple[Port, ...]:
         """Returns the ports of all heads."""
         return tuple(self.map_port(head, batch) for head in self.body.heads)
 
     def maps(self, values: Mapping[str, Value], class_name: str) -> Value:
-        """Returns a head's maps among a part's inputs."""
+        """Returns a head's maps, or vectors, among a part's inputs."""
         return values[self.map_port(self.head(class_name), "B").name]
 
     def offsets(self, values: Mapping[str, Value]) -> Value | None:
@@ -115,21 +117,26 @@ def body_part(network: Network, source: Port, batch: str) -> Part:
     return Part(network.stage.name, "body", (source,), ports, emit, renames)
 
 
-def instance_ports(node_count: int, slots: int | str) -> tuple[Port, ...]:
+def instance_ports(node_count: int, slots: int | str, class_count: int = 0) -> tuple[Port, ...]:
     """Returns the outputs of the family `instances`, apart from the overflow."""
+    classes = (Port("class_probabilities", FLOAT, ("B", slots, class_count)),)
     return (
         Port("instance_peaks", FLOAT, ("B", slots, node_count, 2)),
         Port("instance_peak_values", FLOAT, ("B", slots, node_count)),
         Port("instance_scores", FLOAT, ("B", slots)),
         Port("instance_counts", INT32, ("B",)),
+        *(classes if class_count else ()),
     )
 
 
 def instance_outputs(found: Instances) -> dict[str, Value]:
     """Returns the outputs of the family `instances` by port name."""
-    return {
+    outputs = {
         "instance_peaks": found.peaks_BIN2,
         "instance_peak_values": found.values_BIN,
         "instance_scores": found.scores_BI,
         "instance_counts": found.counts_B,
     }
+    if found.classes_BIK is not None:
+        outputs["class_probabilities"] = found.classes_BIK
+    return outputs

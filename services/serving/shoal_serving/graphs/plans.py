@@ -6,9 +6,9 @@ whose shapes follow from those of the inputs.
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from shoal_common.inference.contract import PoseContract
-from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.frame_plans import centroid_plan, parts_plan, single_instance_plan
 from shoal_serving.graphs.network import Network
 from shoal_serving.graphs.plan import Plan
@@ -22,13 +22,11 @@ def make_plan(contract: PoseContract, networks: Sequence[Network], composed: boo
             return single_instance_plan(contract, networks[0])
         case "centroid":
             return centroid_plan(contract, networks[0])
-        case "centered_instance":
+        case "centered_instance" | "multiclass_centered_instance":
             return centered_instance_plan(contract, networks[0], composed)
-        case "topdown":
+        case "topdown" | "multiclass_topdown":
             return topdown_plan(contract, networks[0], networks[1], composed)
         case "bottomup" | "multiclass_bottomup":
             return parts_plan(contract, networks[0], composed)
-        case other:
-            raise InvalidArgument(
-                "MODEL_KIND_UNSUPPORTED", f"Models of kind {other!r} cannot be served.", kind=other
-            )
+        case _:
+            assert_never(contract.kind)

@@ -13,6 +13,7 @@ from shoal_serving.graphs.centroids import Centroids, find_centroids
 from shoal_serving.graphs.crops import crop_to_frame, crops
 from shoal_serving.graphs.network import (
     CENTROIDS,
+    CLASS_VECTORS_HEAD,
     IMAGES,
     MAX_INSTANCES,
     OVERFLOW,
@@ -51,7 +52,7 @@ def centered_instance_plan(contract: PoseContract, network: Network, composed: b
     writes = (*CROP_LIST, _score_port("I"), OVERFLOW)
     return Plan(
         inputs=(IMAGES, CENTROIDS, PEAK_THRESHOLD),
-        outputs=(*instance_ports(len(contract.skeleton.nodes), "I"), OVERFLOW),
+        outputs=(*_instance_ports(contract, "I"), OVERFLOW),
         parts=(
             Part("crop_list", "glue", (CENTROIDS,), writes, emit),
             *_crop_parts(contract, network, "I"),
@@ -72,7 +73,7 @@ def topdown_plan(contract: PoseContract, first: Network, second: Network, compos
     writes = (*CROP_LIST, _score_port(slots), OVERFLOW)
     return Plan(
         inputs=(IMAGES, PEAK_THRESHOLD, MAX_INSTANCES),
-        outputs=(*instance_ports(len(contract.skeleton.nodes), slots), OVERFLOW),
+        outputs=(*_instance_ports(contract, slots), OVERFLOW),
         parts=(
             preprocess_part(first),
             body_part(first, frame_input(first), "B"),
@@ -128,7 +129,6 @@ def _crop_side(contract: PoseContract) -> int:
 
 def _collect_part(contract: PoseContract, network: Network, slots: int | str) -> Part:
     """Returns the part that puts what was found in the crops in their frames."""
-    outputs = instance_ports(len(contract.skeleton.nodes), slots)
 
     def emit(graph: GraphBuilder, values: Mapping[str, Value]) -> dict[str, Value]:
         frames, slot_list = values[CROP_FRAMES.name], values[CROP_SLOTS.name]
@@ -143,6 +143,9 @@ def _collect_part(contract: PoseContract, network: Network, slots: int | str) ->
             animals.scatter(peaks.values_BNP.squeeze(2), slot_list, scores),
             animals.scatter(peaks.valid_BNP.squeeze(2).cast(FLOAT), slot_list, scores) > 0.0,
             scores,
+            animals.scatter(network.maps(values, CLASS_VECTORS_HEAD), slot_list, scores)
+            if contract.classes
+            else None,
         )
         return instance_outputs(found)
 
@@ -152,4 +155,8 @@ def _collect_part(contract: PoseContract, network: Network, slots: int | str) ->
         _score_port(slots),
         PEAK_THRESHOLD,
     )
-    return Part("instances", "glue", reads, outputs, emit)
+    return Part("instances", "glue", reads, _instance_ports(contract, slots), emit)
+
+
+def _instance_ports(contract: PoseContract, slots: int | str) -> tuple[Port, ...]:
+    return instance_ports(len(contract.skeleton.nodes), slots, len(contract.classes))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
 
@@ -17,6 +18,7 @@ STAGE_NAMES = {
     "centered_instance": "centered_instance",
     "multi_instance": "bottomup",
     "multi_class_bottomup": "multiclass_bottomup",
+    "multi_class_topdown": "multiclass_centered_instance",
 }
 """Key of the head in SLEAP's configuration → name of the stage here."""
 
@@ -27,17 +29,17 @@ class KerasConfig:
 
     folder: Path
     stage: str
-    """"single_instance", "centroid", "centered_instance", "bottomup", "multiclass_bottomup"."""
+    """One of the values of `STAGE_NAMES`."""
     skeleton: Skeleton
     """Nodes in the order of the head's channels; of a centroid model: its one point."""
     classes: tuple[str, ...]
-    """Identities in the order of the class maps' channels."""
+    """Identities in the order of the class maps' channels, or of the class vectors."""
     anchor_part: str | None
     input_scale: float
     pad_to_stride: int
     crop_size_px: int | None
     output_strides: Mapping[str, int]
-    """Part of the head ("confmaps", "pafs", "class_maps") → stride."""
+    """Part of the head ("confmaps", "pafs", "class_maps", "class_vectors") → stride."""
     offset_refinement: bool
     sleap_version: str
     """Empty where the file does not say."""
@@ -86,11 +88,11 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> KerasConfig:
         folder=folder,
         stage=STAGE_NAMES[kind],
         skeleton=_skeleton(config, kind, head, maps),
-        classes=tuple(head["class_maps"]["classes"]) if "class_maps" in head else (),
+        classes=_classes(head),
         anchor_part=anchor,
         input_scale=float(preprocessing["input_scaling"]),
         pad_to_stride=int(preprocessing.get("pad_to_stride") or 1),
-        crop_size_px=_crop_size(folder, kind, config["data"]["instance_cropping"]),
+        crop_size_px=_crop_size(folder, STAGE_NAMES[kind], config["data"]),
         output_strides={
             key: int(part["output_stride"])
             for key, part in {"confmaps": maps, **head}.items()
@@ -117,17 +119,25 @@ def _head(folder: Path, heads: Mapping[str, Any]) -> tuple[str, Mapping[str, Any
     return kind, head
 
 
-def _crop_size(folder: Path, kind: str, cropping: Mapping[str, Any]) -> int | None:
-    if kind != "centered_instance":
+def _classes(head: Mapping[str, Any]) -> tuple[str, ...]:
+    for part in ("class_maps", "class_vectors"):
+        if part in head:
+            return tuple(map(str, head[part]["classes"]))
+    return ()
+
+
+def _crop_size(folder: Path, stage: str, data: Mapping[str, Any]) -> int | None:
+    if stage not in CROP_STAGES:
         return None
-    if cropping.get("crop_size") is None:
+    crop_size = data["instance_cropping"].get("crop_size")
+    if crop_size is None:
         raise InvalidArgument(
             "MODEL_CONFIG_INVALID",
             f"{folder}/{CONFIG_FILE} has no data.instance_cropping.crop_size; give the folder of "
             "the finished training, not the profile it started from.",
             folder=folder,
         )
-    return int(cropping["crop_size"])
+    return int(crop_size)
 
 
 def _skeleton(

@@ -7,6 +7,7 @@ from shoal_common.inference.contract import Stage
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.network import (
     CLASS_HEAD,
+    CLASS_VECTORS_HEAD,
     CONFIDENCE_HEADS,
     OFFSETS_HEAD,
     PAF_HEAD,
@@ -16,7 +17,11 @@ from shoal_serving.importing.keras_config import CONFIG_FILE, KerasConfig, read_
 from shoal_serving.importing.keras_graph import WEIGHTS_FILE, read_keras_body
 from shoal_serving.importing.trained_model import TrainedModel
 
-HEAD_CLASSES = {"pafs": PAF_HEAD, "class_maps": CLASS_HEAD}
+HEAD_CLASSES = {
+    "pafs": PAF_HEAD,
+    "class_maps": CLASS_HEAD,
+    "class_vectors": CLASS_VECTORS_HEAD,
+}
 """Part of SLEAP's head configuration → class of the network's head (besides "confmaps")."""
 
 
@@ -58,15 +63,16 @@ def _check_heads(config: KerasConfig, network: Network) -> None:
     confidence = CONFIDENCE_HEADS[config.stage]
     channels = {
         confidence: node_count,
-        HEAD_CLASSES["pafs"]: 2 * len(config.skeleton.edges),
-        HEAD_CLASSES["class_maps"]: len(config.classes),
+        PAF_HEAD: 2 * len(config.skeleton.edges),
+        CLASS_HEAD: len(config.classes),
+        CLASS_VECTORS_HEAD: len(config.classes),
     }
     for part, stride in config.output_strides.items():
         class_name = HEAD_CLASSES.get(part, confidence)
         head = network.head(class_name)
-        _require(
-            config, head.stride == stride, f"{head.name} has stride {head.stride}, not {stride}"
-        )
+        # A vector has no stride of its own: the configuration has that of what it is made from.
+        same_stride = head.stride == stride or not head.is_map
+        _require(config, same_stride, f"{head.name} has stride {head.stride}, not {stride}")
         count = channels[class_name]
         message = f"{head.name} has {head.channels} channels, not {count}"
         _require(config, head.channels == count, message)

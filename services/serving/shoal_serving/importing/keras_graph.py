@@ -109,7 +109,7 @@ class _Network:
         strides = [feature.stride for feature in features.values()]
         heads = [features[name] for name in self._outputs]
         graph_heads = tuple(
-            Head(name, int(head.channels or 0), int(head.stride))
+            Head(name, int(head.channels or 0), int(head.stride), head.is_map)
             for name, head in zip(self._outputs, heads, strict=True)
         )
         max_stride = math.lcm(*(stride.numerator for stride in strides))

@@ -29,6 +29,8 @@ class Feature:
     """Length of axis 1; None where it depends on the image's size (after Flatten)."""
     stride: Fraction
     """Network input pixels per pixel of this tensor."""
+    is_map: bool = True
+    """Whether it has rows and columns; otherwise it is [B, C]."""
 
 
 @dataclass(frozen=True)
@@ -266,14 +268,18 @@ def global_pool(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature]) ->
         "GlobalAveragePooling2D": "GlobalAveragePool",
     }[layer.class_name]
     value = graph.op(operator, feature.value)
-    return replace(feature, value=value if layer.config.get("keepdims") else value.squeeze(2, 3))
+    if layer.config.get("keepdims"):
+        return replace(feature, value=value)
+    return replace(feature, value=value.squeeze(2, 3), is_map=False)
 
 
 def flatten(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature]) -> Feature:
     """Flatten in Keras's order (rows, columns, channels): [B, C, H, W] → [B, H·W·C]."""
     (feature,) = inputs
-    value = feature.value.transpose(0, 2, 3, 1).reshape(0, -1)
-    return replace(feature, value=value, channels=None)
+    if not feature.is_map:
+        return feature
+    value = graph.op("Flatten", feature.value.transpose(0, 2, 3, 1), axis=1)
+    return replace(feature, value=value, channels=None, is_map=False)
 
 
 def dense(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature]) -> Feature:

@@ -79,7 +79,8 @@ def _config_names(folder: Path) -> list[str]:
 def _contract(models: Sequence[TrainedModel]) -> PoseContract:
     last = models[-1]
     stage = last.network.stage.name
-    kind = cast("ModelKind", "topdown" if len(models) == 2 else stage)
+    pair = "multiclass_topdown" if last.classes else "topdown"
+    kind = cast("ModelKind", pair if len(models) == 2 else stage)
     parts_family = kind in ("bottomup", "multiclass_bottomup")
     channels = cast("Literal[1, 3]", models[0].network.body.channels)
     return PoseContract(

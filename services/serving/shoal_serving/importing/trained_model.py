@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
 from shoal_serving.graphs.network import Network
@@ -17,7 +18,7 @@ class TrainedModel:
     skeleton: Skeleton
     """Nodes in the order of the head's channels; of a centroid model: its one point."""
     classes: tuple[str, ...]
-    """Identities in the order of the class maps' channels."""
+    """Identities in the order of the class maps' channels, or of the class vectors."""
     anchor_part: str | None
     crop_size_px: int | None
     source: str
@@ -32,13 +33,14 @@ def order_stages(models: Sequence[TrainedModel]) -> tuple[TrainedModel, ...]:
     Raises:
         InvalidArgument: MODEL_KIND_UNSUPPORTED when the folders do not make one model.
     """
-    names = sorted(model.network.stage.name for model in models)
-    if len(models) == 1:
-        return tuple(models)
-    if names == ["centered_instance", "centroid"]:
-        return tuple(sorted(models, key=lambda model: model.network.stage.name, reverse=True))
+    by_stage = sorted(models, key=lambda model: model.network.stage.name in CROP_STAGES)
+    names = [model.network.stage.name for model in by_stage]
+    if len(names) == 1:
+        return tuple(by_stage)
+    if len(names) == 2 and names[0] == "centroid" and names[1] in CROP_STAGES:
+        return tuple(by_stage)
     raise InvalidArgument(
         "MODEL_KIND_UNSUPPORTED",
         f"Folders with {' and '.join(names)} networks make no model together; give one model, "
-        "or a centroid and a centered_instance model.",
+        "or a centroid and a centered_instance model (with classes or without).",
     )

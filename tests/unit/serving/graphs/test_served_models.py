@@ -1,13 +1,16 @@
 """Laws of the served version folder, for every kind of model."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
 from shoal_common.inference.chain import CHAIN_FILE, COMPOSED_FILE, CONTRACT_FILE
-from shoal_common.inference.contract import PoseContract
+from shoal_common.inference.contract import CROP_STAGES, PoseContract
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.package import write_package
+from shoal_serving.importing.keras_folder import read_keras_folder
 from tests.unit.serving.graphs.running import read_frames, read_gray_frames
 from tests.unit.serving.graphs.served_models import FOLDERS
 
@@ -29,7 +32,7 @@ def request_of(shared_data, pair_frames):
             return {"images": read_frames(shared_data / "robot" / "small_robot.mp4", [0, 79])}
         if kind == "multiclass_bottomup":
             return {"images": read_gray_frames(shared_data / "flies_clip" / "clip.mp4", [0, 400])}
-        if kind == "centered_instance":
+        if kind in CROP_STAGES:
             centroids = np.full((4, 5, 2), np.nan, np.float32)
             centroids[:, 1], centroids[1:, 3] = (122.5, 180.2), (242.1, 195.6)
             return {"images": pair_frames, "centroids": centroids}
@@ -107,10 +110,12 @@ def test_outputs_have_the_shapes_of_the_contract(served_models, request_of, kind
             "instance_scores": (batch, slots),
             "instance_counts": (batch,),
         }
+        if contract.classes:
+            shapes["class_probabilities"] = (batch, slots, len(contract.classes))
     assert {name: array.shape for name, array in made.items()} == shapes | {"overflow": (batch,)}
 
 
-@pytest.mark.parametrize("kind", ["single_instance", "centroid", "centered_instance", "topdown"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "bottomup" not in kind])
 def test_instances_come_first_and_the_rest_is_empty(served_models, request_of, kind):
     made = served_models[kind].run(**request_of(kind))
     for frame, count in enumerate(made["instance_counts"]):
@@ -122,7 +127,9 @@ def test_instances_come_first_and_the_rest_is_empty(served_models, request_of, k
 
 
 @pytest.mark.parametrize("composed", [False, True])
-@pytest.mark.parametrize("kind", ["single_instance", "centroid", "topdown", "bottomup"])
+@pytest.mark.parametrize(
+    "kind", ["single_instance", "centroid", "topdown", "multiclass_topdown", "bottomup"]
+)
 def test_no_animal_is_no_error(served_models, request_of, kind, composed):
     model, request = served_models[kind], request_of(kind)
     batch = len(request["images"])
@@ -137,14 +144,33 @@ def test_no_animal_is_no_error(served_models, request_of, kind, composed):
 
 @pytest.mark.parametrize("slots", [0, 3])
 @pytest.mark.parametrize("composed", [False, True])
-def test_no_centroid_is_no_error(served_models, pair_frames, slots, composed):
-    model = served_models["centered_instance"]
+@pytest.mark.parametrize("kind", CROP_STAGES)
+def test_no_centroid_is_no_error(served_models, pair_frames, slots, composed, kind):
+    model = served_models[kind]
     request = {
         "images": pair_frames,
         "centroids": np.full((len(pair_frames), slots, 2), np.nan, np.float32),
     }
     made = model.run_composed(**request) if composed else model.run(**request)
     assert made["instance_counts"].tolist() == [0] * len(pair_frames)
+
+
+@pytest.mark.parametrize("composed", [False, True])
+@pytest.mark.parametrize("kind", ["multiclass_centered_instance", "multiclass_topdown"])
+def test_class_probabilities_go_with_their_instances(served_models, request_of, kind, composed):
+    model, request = served_models[kind], request_of(kind)
+    made = model.run_composed(**request) if composed else model.run(**request)
+    totals = made["class_probabilities"].sum(axis=2)
+    places = np.arange(totals.shape[1]) < made["instance_counts"][:, None]
+    np.testing.assert_allclose(totals, places, atol=1e-5)
+
+
+def test_classes_do_not_change_the_nodes(served_models, request_of):
+    request = request_of("topdown")
+    without = served_models["topdown"].run(**request)
+    made = served_models["multiclass_topdown"].run(**request)
+    del made["class_probabilities"]
+    assert_same(made, without)
 
 
 def test_as_many_crops_as_animals_run(served_models, pair_frames):
@@ -198,12 +224,8 @@ def test_the_contract_survives_the_folder(served_models):
 
 
 def test_a_failed_write_leaves_nothing_behind(served_models, tmp_path):
-    contract = served_models["bottomup"].contract
+    contract = replace(served_models["centered_instance"].contract, crop_size_px=None)
+    (source,) = served_models.sources("centered_instance")
     with pytest.raises(InvalidArgument):
-        write_package(tmp_path / "v1", replace_kind(contract), [])
+        write_package(tmp_path / "v1", contract, [read_keras_folder(source).network])
     assert not list(tmp_path.iterdir())
-
-
-def replace_kind(contract):
-    text = contract.to_json().replace('"kind": "bottomup"', '"kind": "multiclass_topdown"')
-    return PoseContract.from_json(text)

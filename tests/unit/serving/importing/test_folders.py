@@ -10,6 +10,7 @@ import pytest
 from shoal_core.errors import AlreadyExists, InvalidArgument
 from shoal_serving.importing import import_model
 from shoal_serving.importing.keras_config import read_keras_config
+from tests.unit.serving.importing.class_vectors import graft_class_vectors
 
 BOTTOMUP = "minimal_instance.UNet.bottomup"
 CENTROID = "minimal_instance.UNet.centroid"
@@ -30,6 +31,12 @@ def copy(shared_data, tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def grafted(shared_data, tmp_path):
+    """Makes a multi-class centred-instance folder."""
+    return lambda: graft_class_vectors(shared_data / "models" / CENTERED, tmp_path / "grafted")
 
 
 def change_config(folder, change):
@@ -87,6 +94,39 @@ def test_a_centered_instance_folder_takes_centroids(shared_data, tmp_path):
     contract = import_model([shared_data / "models" / CENTERED], tmp_path / "v1")
     assert (contract.kind, contract.takes_centroids) == ("centered_instance", True)
     assert contract.crop_size_px == 96
+
+
+def test_a_multiclass_centered_instance_folder_takes_centroids(grafted, tmp_path):
+    contract = import_model([grafted()], tmp_path / "v1")
+    assert (contract.family, contract.kind) == ("instances", "multiclass_centered_instance")
+    assert contract.takes_centroids
+    assert contract.classes == ("female", "male", "other")
+    assert contract.skeleton.nodes == ("A", "B")
+
+
+@pytest.mark.parametrize("centroids_first", [True, False])
+def test_a_multiclass_topdown_model_in_either_order(
+    shared_data, grafted, tmp_path, centroids_first
+):
+    folders = [shared_data / "models" / CENTROID, grafted()]
+    contract = import_model(folders if centroids_first else folders[::-1], tmp_path / "v1")
+    assert (contract.kind, contract.takes_centroids) == ("multiclass_topdown", False)
+    stages = [stage.name for stage in contract.stages]
+    assert stages == ["centroid", "multiclass_centered_instance"]
+    assert contract.classes == ("female", "male", "other")
+
+
+def test_class_vectors_of_another_training_run(grafted, tmp_path):
+    folder = grafted()
+
+    def drop_class(config):
+        vectors = config["model"]["heads"]["multi_class_topdown"]["class_vectors"]
+        vectors["classes"] = vectors["classes"][:2]
+
+    change_config(folder, drop_class)
+    error = refused([folder], tmp_path / "v1")
+    assert error.reason == "MODEL_WEIGHTS_MISMATCH"
+    assert "ClassVectorsHead_0 has 3 channels, not 2" in error.message
 
 
 @pytest.mark.parametrize("order", [(CENTROID, CENTERED), (CENTERED, CENTROID)])
@@ -223,7 +263,7 @@ def test_a_kind_that_is_not_imported(copy, tmp_path):
     folder = copy(CENTERED)
 
     def change(config):
-        config["model"]["heads"] = {"multi_class_topdown": {"confmaps": {}}}
+        config["model"]["heads"] = {"depth": {"confmaps": {}}}
 
     change_config(folder, change)
     error = refused([folder], tmp_path / "v1")

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.unit.serving.graphs.running import read_gray_frames
-from tests.unit.serving.importing import torch_keras
+from shoal_core import coordinates
+from shoal_serving.importing import import_model
+from tests.unit.serving.graphs.running import ServedModel, read_gray_frames
+from tests.unit.serving.importing import numpy_keras, torch_keras
+from tests.unit.serving.importing.class_vectors import graft_class_vectors
 
 TOLERANCE_PX = 0.1
 
@@ -70,6 +73,25 @@ def test_centered_instances_far_from_the_origin(served_models, large_frame):
     expected = expected[~np.isnan(expected).all(axis=(1, 2))]
     assert count == len(expected) > 1
     np.testing.assert_allclose(made["instance_peaks"][0, :count], expected, atol=TOLERANCE_PX)
+
+
+@pytest.mark.parametrize("global_pool", [True, False])
+def test_class_vectors_of_crops(shared_data, tmp_path, pair_frames, global_pool):
+    """Also where the vector depends on every pixel's place, and the third centroid is missing."""
+    real = shared_data / "models" / "minimal_instance.UNet.centered_instance"
+    folder = graft_class_vectors(real, tmp_path / "grafted", global_pool=global_pool)
+    import_model([folder], tmp_path / "v1")
+    centroids = np.array([[122.5, 180.2], [242.1, 195.6], [np.nan, np.nan]], np.float32)
+    origins = coordinates.crop_origins(centroids[:2].astype(np.float64), 96)
+    crops = [torch_keras.crop(pair_frames[0, :, :, 0], origin, 96) for origin in origins]
+    maps = numpy_keras.forward(folder, np.stack(crops)[..., None] / 255)
+    model = ServedModel(tmp_path / "v1")
+    request = {"images": pair_frames[:1], "centroids": centroids[None]}
+    for made in (model.run(**request), model.run_composed(**request)):
+        assert made["instance_counts"].tolist() == [2]
+        probabilities = made["class_probabilities"][0]
+        np.testing.assert_allclose(probabilities[:2], maps["ClassVectorsHead_0"], atol=1e-5)
+        assert not probabilities[2].any()
 
 
 def test_scaled_input_with_classes(shared_data, served_models):
