@@ -1,6 +1,7 @@
 """What a SLEAP ≤ 1.4 model was trained for, read from `training_config.json`."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,12 @@ def _classes(head: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _crop_size(folder: Path, stage: str, data: Mapping[str, Any]) -> int | None:
+    """Returns the side of crops in full-frame pixels.
+
+    The configuration counts pixels of the scaled frame, because training scales before it
+    cuts. SLEAP's inference cuts the same number of unscaled pixels and scales afterwards, so
+    that its network sees less of the animal than in training; imported models do not.
+    """
     if stage not in CROP_STAGES:
         return None
     crop_size = data["instance_cropping"].get("crop_size")
@@ -137,7 +144,7 @@ def _crop_size(folder: Path, stage: str, data: Mapping[str, Any]) -> int | None:
             "the finished training, not the profile it started from.",
             folder=folder,
         )
-    return int(crop_size)
+    return math.ceil(int(crop_size) / float(data["preprocessing"]["input_scaling"]))
 
 
 def _skeleton(

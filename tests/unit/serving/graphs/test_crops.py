@@ -148,3 +148,20 @@ def test_crops_map_back_without_bias(tmp_path, stride, sigma, composed):
     assert np.abs(errors.mean(axis=0)).max() < 0.02
     assert np.abs(errors).max() < 0.15 * stride
     assert true.max(axis=0).min() > 1000
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7, 1.3])
+def test_scaled_crops_are_not_stretched_to_whole_pixels(tmp_path, scale):
+    """A spot lies as far from its place at either edge of the crop, also at 48 · 0.7 pixels.
+
+    It is the shift of half-pixel centres, which the network learns: labels are scaled without.
+    """
+    rng = np.random.default_rng(7)
+    model = blob_model(tmp_path / "spots", 1, scale)
+    images, true = spots(rng, 0.9 / scale)
+    away = rng.uniform(-15, 15, true.shape)
+    made = model.run(images=images, centroids=(true - away).astype(np.float32)[None])
+    errors = made["instance_peaks"][0, :, 0] - true
+    slope, shift = np.polyfit(away.ravel(), errors.ravel(), 1)
+    assert abs(slope) < 2e-3
+    assert abs(shift - (0.5 - 0.5 / scale)) < 0.02

@@ -129,6 +129,18 @@ def test_class_vectors_of_another_training_run(grafted, tmp_path):
     assert "ClassVectorsHead_0 has 3 channels, not 2" in error.message
 
 
+@pytest.mark.parametrize(("scale", "side"), [(0.5, 192), (0.75, 128), (0.7, 138), (1.5, 64)])
+def test_crops_cover_what_training_cut_out_of_scaled_frames(copy, tmp_path, scale, side):
+    """SLEAP scales the frame before it cuts crops, so crop_size counts scaled pixels."""
+    folder = copy(CENTERED)
+    change_config(
+        folder, lambda config: config["data"]["preprocessing"].update(input_scaling=scale)
+    )
+    contract = import_model([folder], tmp_path / "v1")
+    assert contract.crop_size_px == side
+    assert contract.stages[0].input_scale == scale
+
+
 @pytest.mark.parametrize("order", [(CENTROID, CENTERED), (CENTERED, CENTROID)])
 def test_two_stages_make_a_topdown_model_in_either_order(shared_data, tmp_path, order):
     folders = [shared_data / "models" / name for name in order]
