@@ -33,7 +33,10 @@ class Body:
     and vectors [B, channels]."""
 
     def find(self, class_name: str) -> Head | None:
-        """Returns the head whose layer name begins with the class name, if there is one."""
+        """Returns the head whose layer name begins with the class name, if there is one.
+
+        Of several stacks the first counts: SLEAP trains and uses the first output of a class.
+        """
         for head in self.heads:
             if head.name.startswith(class_name):
                 return head

@@ -51,8 +51,14 @@ def _scaled(crops_MCss: Value, scale: float) -> Value:
         return crops_MCss
     graph = crops_MCss.graph
     scales = graph.constant([1, 1, scale, scale], FLOAT)
-    mode = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-    return graph.op("Resize", crops_MCss, Value(graph, "", FLOAT), scales, **mode)
+    return graph.op(
+        "Resize",
+        crops_MCss,
+        Value(graph, "", FLOAT),
+        scales,
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
 
 
 def crop_to_frame(points_px_MN2: Value, centers_px_M2: Value, side: int) -> Value:

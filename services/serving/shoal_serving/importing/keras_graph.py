@@ -8,7 +8,7 @@ only the UNet.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,16 @@ from numpy.typing import NDArray
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.body import Body, Head
 from shoal_serving.graphs.builder import FLOAT, GraphBuilder, Value
+from shoal_serving.importing.keras_encoder_layers import ENCODER_LAYER_FUNCTIONS
 from shoal_serving.importing.keras_layers import LAYER_FUNCTIONS, Feature, Layer
 
 WEIGHTS_FILE = "best_model.h5"
+
+MODEL_CLASSES = ("Functional", "Model")
+"""Classes of layers that are functional graphs: the encoders of pretrained backbones."""
+
+KNOWN_LAYERS = {**LAYER_FUNCTIONS, **ENCODER_LAYER_FUNCTIONS}
+"""Layer class → what writes it."""
 
 
 def read_keras_body(folder: Path) -> Body:
@@ -48,7 +55,7 @@ def read_keras_body(folder: Path) -> Body:
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Returns the Keras configuration and all weights by "<layer>/<weight>"."""
+    """Returns the Keras configuration and all weights by "[<inner model>/]<layer>/<weight>"."""
     if not path.is_file():
         raise InvalidArgument(
             "MODEL_FILE_MISSING",
@@ -58,14 +65,14 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32
     try:
         with h5py.File(path, "r") as file:
             config = json.loads(file.attrs["model_config"])
-            weights = _read_weights(file["model_weights"])
+            weights = _read_weights(file["model_weights"], _models_within(config["config"]))
     except (OSError, RuntimeError) as error:
         raise InvalidArgument(
             "MODEL_FILE_DAMAGED",
             f"{path} is truncated or not an HDF5 file; copy it from the training run again.",
             file=path,
         ) from error
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise InvalidArgument(
             "MODEL_CONFIG_INVALID",
             f"{path} holds no Keras model (model_config and model_weights); "
@@ -75,12 +82,21 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32
     return config, weights
 
 
-def _read_weights(group: h5py.Group) -> dict[str, NDArray[np.float32]]:
+def _models_within(config: Mapping[str, Any]) -> set[str]:
+    """Returns the names of the layers that are functional graphs themselves."""
+    layers = config["layers"]
+    return {layer["config"]["name"] for layer in layers if layer["class_name"] in MODEL_CLASSES}
+
+
+def _read_weights(group: h5py.Group, models: set[str]) -> dict[str, NDArray[np.float32]]:
     weights: dict[str, NDArray[np.float32]] = {}
 
     def collect(path: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
-            layer, *_, weight = path.split("/")
+            layer, *scopes, weight = path.split("/")
+            if layer in models:
+                # An inner model keeps the weights of all its layers in one group.
+                layer = "/".join((layer, *scopes))
             weights[f"{layer}/{weight.removesuffix(':0')}"] = np.asarray(item[()], np.float32)
 
     group.visititems(collect)
@@ -93,60 +109,91 @@ class _Network:
     def __init__(
         self, config: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]
     ) -> None:
+        self._config = config
         self._weights = weights
-        self._layers = config["layers"]
-        self._outputs = [output[0] for output in config["output_layers"]]
-        inputs = [layer for layer in self._layers if layer["class_name"] == "InputLayer"]
+        inputs = [layer for layer in config["layers"] if layer["class_name"] == "InputLayer"]
         if len(inputs) != 1:
             raise ValueError(f"{len(inputs)} input layers")
-        self._input = inputs[0]["config"]["name"]
         self.channels = int(inputs[0]["config"]["batch_input_shape"][-1])
 
     def body(self) -> Body:
         """Returns the network after one emission that checks every layer."""
         graph = GraphBuilder("check")
-        features = self._walk(graph, graph.input("input", FLOAT, ("B", self.channels, "H", "W")))
-        strides = [feature.stride for feature in features.values()]
-        heads = [features[name] for name in self._outputs]
-        graph_heads = tuple(
-            Head(name, int(head.channels or 0), int(head.stride), head.is_map)
-            for name, head in zip(self._outputs, heads, strict=True)
+        features = self._features(
+            graph, graph.input("input", FLOAT, ("B", self.channels, "H", "W"))
         )
+        heads = tuple(
+            Head(name, int(head.channels or 0), int(head.stride), head.is_map)
+            for name, head in self._heads(features).items()
+        )
+        strides = [feature.stride for made in features.values() for feature in made]
         max_stride = math.lcm(*(stride.numerator for stride in strides))
-        return Body(self.channels, max_stride, graph_heads, self._emit)
+        return Body(self.channels, max_stride, heads, self._emit)
 
     def _emit(self, graph: GraphBuilder, image: Value) -> dict[str, Value]:
-        features = self._walk(graph, image)
-        return {name: features[name].value for name in self._outputs}
+        heads = self._heads(self._features(graph, image))
+        return {name: head.value for name, head in heads.items()}
 
-    def _walk(self, graph: GraphBuilder, image: Value) -> dict[str, Feature]:
-        features = {self._input: Feature(image, self.channels, Fraction(1))}
-        for record in self._layers:
-            layer = self._layer(record)
-            if layer.class_name == "InputLayer":
-                continue
-            if layer.class_name not in LAYER_FUNCTIONS:
-                raise layer.unsupported("this class")
-            if len(record["inbound_nodes"]) != 1:
-                raise layer.unsupported("more than one use")
-            if layer.config.get("data_format", "channels_last") != "channels_last":
-                raise layer.unsupported("channels first")
-            inputs = [features[source[0]] for source in record["inbound_nodes"][0]]
-            with graph.scope(layer.name):
-                features[layer.name] = LAYER_FUNCTIONS[layer.class_name](graph, layer, inputs)
+    def _heads(self, features: Mapping[str, Sequence[Feature]]) -> dict[str, Feature]:
+        return {name: features[name][index] for name, _, index in self._config["output_layers"]}
+
+    def _features(self, graph: GraphBuilder, image: Value) -> dict[str, Sequence[Feature]]:
+        features: dict[str, Sequence[Feature]] = {}
+        self._walk(graph, self._config, "", [Feature(image, self.channels, Fraction(1))], features)
         return features
 
-    def _layer(self, record: Mapping[str, Any]) -> Layer:
+    def _walk(
+        self,
+        graph: GraphBuilder,
+        config: Mapping[str, Any],
+        prefix: str,
+        inputs: Sequence[Feature],
+        features: dict[str, Sequence[Feature]],
+    ) -> None:
+        """Adds a functional graph; every layer's outputs are put under `prefix` and its name."""
+        for (name, *_), feature in zip(config["input_layers"], inputs, strict=True):
+            features[prefix + name] = [feature]
+        for record in config["layers"]:
+            if record["class_name"] == "InputLayer":
+                continue
+            layer = self._layer(record, prefix)
+            if len(record["inbound_nodes"]) != 1:
+                raise layer.unsupported("more than one use")
+            sources = [
+                features[prefix + source][index]
+                for source, _, index, *_ in record["inbound_nodes"][0]
+            ]
+            with graph.scope(record["config"]["name"]):
+                if layer.class_name in MODEL_CLASSES:
+                    self._walk(graph, layer.config, f"{layer.name}/", sources, features)
+                    made = [
+                        features[f"{layer.name}/{output}"][index]
+                        for output, _, index in layer.config["output_layers"]
+                    ]
+                else:
+                    made = [_write(graph, layer, sources)]
+            features[prefix + layer.name] = made
+
+    def _layer(self, record: Mapping[str, Any], prefix: str) -> Layer:
         name = record["config"]["name"]
 
         def weight(kind: str) -> NDArray[np.float32]:
-            if f"{name}/{kind}" not in self._weights:
+            key = f"{prefix}{name}/{kind}"
+            if key not in self._weights:
                 raise InvalidArgument(
                     "MODEL_WEIGHTS_MISMATCH",
                     f"Layer {name!r} ({record['class_name']}) has no {kind} in {WEIGHTS_FILE}; "
                     "copy the file from the training run again.",
                     layer=name,
                 )
-            return self._weights[f"{name}/{kind}"]
+            return self._weights[key]
 
         return Layer(name, record["class_name"], record["config"], weight)
+
+
+def _write(graph: GraphBuilder, layer: Layer, sources: Sequence[Feature]) -> Feature:
+    if layer.class_name not in KNOWN_LAYERS:
+        raise layer.unsupported("this class")
+    if layer.config.get("data_format", "channels_last") != "channels_last":
+        raise layer.unsupported("channels first")
+    return KNOWN_LAYERS[layer.class_name](graph, layer, sources)

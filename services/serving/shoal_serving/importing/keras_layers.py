@@ -91,6 +91,8 @@ def activation(graph: GraphBuilder, layer: Layer, feature: Feature) -> Feature:
             value = graph.op("Sigmoid", value)
         case "tanh":
             value = graph.op("Tanh", value)
+        case "swish":
+            value = value * graph.op("Sigmoid", value)
         case "softmax":
             value = graph.op("Softmax", value, axis=1)
         case _:
@@ -98,7 +100,7 @@ def activation(graph: GraphBuilder, layer: Layer, feature: Feature) -> Feature:
     return replace(feature, value=value)
 
 
-def _same_padding(layer: Layer, size: Sequence[int], strides: Sequence[int]) -> dict[str, Any]:
+def same_padding(layer: Layer, size: Sequence[int], strides: Sequence[int]) -> dict[str, Any]:
     """Returns the ONNX padding attributes of a window over `size` pixels (dilation included)."""
     match layer.config["padding"]:
         case "valid":
@@ -113,14 +115,16 @@ def _same_padding(layer: Layer, size: Sequence[int], strides: Sequence[int]) -> 
             raise layer.unsupported(f"padding {other!r}")
 
 
-def _stride(layer: Layer) -> int:
+def stride_of(layer: Layer) -> int:
+    """Returns the one stride of both axes."""
     strides = layer.config["strides"]
     if strides[0] != strides[1]:
         raise layer.unsupported(f"strides {strides}")
     return int(strides[0])
 
 
-def _bias(graph: GraphBuilder, layer: Layer, length: int) -> list[Value]:
+def bias_of(graph: GraphBuilder, layer: Layer, length: int) -> list[Value]:
+    """Returns the layer's bias, or nothing where it has none."""
     if not layer.config.get("use_bias", True):
         return []
     return [graph.constant(layer.weight("bias", (length,)), FLOAT)]
@@ -136,17 +140,17 @@ def conv(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature]) -> Featur
     kernel = layer.weight("kernel", (height, width, group_channels, filters))
     dilations = list(config.get("dilation_rate", (1, 1)))
     reach = [(height - 1) * dilations[0] + 1, (width - 1) * dilations[1] + 1]
-    stride = _stride(layer)
+    stride = stride_of(layer)
     value = graph.op(
         "Conv",
         feature.value,
         graph.constant(kernel.transpose(3, 2, 0, 1), FLOAT),
-        *_bias(graph, layer, filters),
+        *bias_of(graph, layer, filters),
         kernel_shape=[height, width],
         strides=[stride, stride],
         dilations=dilations,
         group=groups,
-        **_same_padding(layer, reach, (stride, stride)),
+        **same_padding(layer, reach, (stride, stride)),
     )
     return activation(graph, layer, Feature(value, filters, feature.stride * stride))
 
@@ -160,7 +164,7 @@ def conv_transpose(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature])
     (feature,) = inputs
     config = layer.config
     height, width = config["kernel_size"]
-    filters, stride = int(config["filters"]), _stride(layer)
+    filters, stride = int(config["filters"]), stride_of(layer)
     if config.get("output_padding") is not None or max(config.get("dilation_rate", (1, 1))) > 1:
         raise layer.unsupported("output padding or dilation")
     if config["padding"] not in ("same", "valid"):
@@ -177,7 +181,7 @@ def conv_transpose(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature])
         "ConvTranspose",
         feature.value,
         graph.constant(kernel.transpose(3, 2, 0, 1), FLOAT),
-        *_bias(graph, layer, filters),
+        *bias_of(graph, layer, filters),
         kernel_shape=[height, width],
         strides=[stride, stride],
         pads=cut,
@@ -189,14 +193,14 @@ def conv_transpose(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature])
 def pool(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature]) -> Feature:
     """MaxPooling2D and AveragePooling2D (padding does not count in the average)."""
     (feature,) = inputs
-    size, stride = list(layer.config["pool_size"]), _stride(layer)
+    size, stride = list(layer.config["pool_size"]), stride_of(layer)
     operator = {"MaxPooling2D": "MaxPool", "AveragePooling2D": "AveragePool"}[layer.class_name]
     value = graph.op(
         operator,
         feature.value,
         kernel_shape=size,
         strides=[stride, stride],
-        **_same_padding(layer, size, (stride, stride)),
+        **same_padding(layer, size, (stride, stride)),
     )
     return replace(feature, value=value, stride=feature.stride * stride)
 
@@ -287,7 +291,7 @@ def dense(graph: GraphBuilder, layer: Layer, inputs: Sequence[Feature]) -> Featu
     (feature,) = inputs
     units = int(layer.config["units"])
     kernel = graph.constant(layer.weight("kernel", (feature.channels, units)), FLOAT)
-    value = graph.op("Gemm", feature.value, kernel, *_bias(graph, layer, units))
+    value = graph.op("Gemm", feature.value, kernel, *bias_of(graph, layer, units))
     return activation(graph, layer, replace(feature, value=value, channels=units))
 
 
@@ -328,6 +332,7 @@ LAYER_FUNCTIONS: Mapping[str, LayerFunction] = {
     "Conv2DTranspose": conv_transpose,
     "Dense": dense,
     "Dropout": identity,
+    "FixedDropout": identity,
     "Flatten": flatten,
     "GlobalAveragePooling2D": global_pool,
     "GlobalMaxPooling2D": global_pool,

@@ -45,7 +45,9 @@ def write_model(folder: Path, layers, outputs, weights) -> Path:
         group = file.create_group("model_weights")
         for name, arrays in weights.items():
             layer_group = group.create_group(name)
-            layer_group.attrs["weight_names"] = [f"{name}/{key}:0".encode() for key in arrays]
-            for key, array in arrays.items():
-                layer_group[f"{name}/{key}:0"] = np.asarray(array, np.float32)
+            # The weights of a graph within the graph have the names of its layers.
+            names = [f"{key}:0" if "/" in key else f"{name}/{key}:0" for key in arrays]
+            layer_group.attrs["weight_names"] = [full_name.encode() for full_name in names]
+            for full_name, array in zip(names, arrays.values(), strict=True):
+                layer_group[full_name] = np.asarray(array, np.float32)
     return folder

@@ -19,25 +19,36 @@ def load(folder: Path):
         for layer, group in file["model_weights"].items():
             for raw in group.attrs["weight_names"]:
                 name = raw.decode() if isinstance(raw, bytes) else raw
-                key = name.split("/")[-1].split(":")[0]
-                weights.setdefault(layer, {})[key] = group[name][()].astype(np.float64)
+                inner, _, key = name.removesuffix(":0").rpartition("/")
+                array = group[name][()].astype(np.float64)
+                weights.setdefault(layer, {})[key] = array
+                weights.setdefault(f"{layer}/{inner}", {})[key] = array
     return config, weights
 
 
 def forward(folder: Path, image_BHWC: np.ndarray) -> dict[str, np.ndarray]:
     """Returns every output of the network by the name of its layer."""
     config, weights = load(folder)
+    made = run_graph(config, weights, "", image_BHWC.astype(np.float64))
+    return dict(zip([output[0] for output in config["output_layers"]], made, strict=True))
+
+
+def run_graph(config, weights, prefix, image):
+    """Returns the outputs of a graph with one input; a layer may be a graph itself."""
     values = {}
     for record in config["layers"]:
         settings = record["config"]
         name = settings["name"]
         if record["class_name"] == "InputLayer":
-            values[name] = image_BHWC.astype(np.float64)
+            values[name] = [image]
             continue
-        inputs = [values[source[0]] for source in record["inbound_nodes"][0]]
-        layer = LAYERS[record["class_name"]]
-        values[name] = layer(inputs, settings, weights.get(name, {}))
-    return {output[0]: values[output[0]] for output in config["output_layers"]}
+        inputs = [values[source[0]][source[2]] for source in record["inbound_nodes"][0]]
+        if record["class_name"] == "Functional":
+            values[name] = run_graph(settings, weights, f"{name}/", *inputs)
+        else:
+            layer = LAYERS[record["class_name"]]
+            values[name] = [layer(inputs, settings, weights.get(prefix + name, {}))]
+    return [values[output[0]][output[2]] for output in config["output_layers"]]
 
 
 def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -61,6 +72,8 @@ def activate(x, name):
             return np.where(x > 0, x, 0)
         case "sigmoid":
             return 1 / (1 + np.exp(-x))
+        case "swish":
+            return x / (1 + np.exp(-x))
         case "tanh":
             return np.tanh(x)
         case "softmax":
@@ -92,6 +105,27 @@ def conv(inputs, settings, weights):
     for i, j, view in windows(padded, settings["kernel_size"], settings["strides"], dilation):
         y = y + view @ kernel[i, j]
     return activate(y + weights.get("bias", 0), settings["activation"])
+
+
+def depthwise_conv(inputs, settings, weights):
+    (x,) = inputs
+    kernel, size, strides = (
+        weights["depthwise_kernel"],
+        settings["kernel_size"],
+        settings["strides"],
+    )
+    padded = np.pad(x, ((0, 0), *pads_of(x, size, strides, settings["padding"]), (0, 0)))
+    y = 0
+    for i, j, view in windows(padded, size, strides):
+        y = y + (view[..., None] * kernel[i, j]).reshape(*view.shape[:3], -1)
+    return activate(y + weights.get("bias", 0), settings["activation"])
+
+
+def sleap_function(inputs, settings, weights):
+    (x,) = inputs
+    if settings["name"] == "imagenet_preproc_v1":
+        return x[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68])
+    return x if x.shape[3] == 3 else np.tile(x, 3)
 
 
 def conv_transpose(inputs, settings, weights):
@@ -184,12 +218,17 @@ LAYERS = {
     "Conv2D": conv,
     "Conv2DTranspose": conv_transpose,
     "Dense": dense,
+    "DepthwiseConv2D": depthwise_conv,
     "Dropout": lambda inputs, settings, weights: inputs[0],
+    "FixedDropout": lambda inputs, settings, weights: inputs[0],
     "Flatten": lambda inputs, settings, weights: inputs[0].reshape(len(inputs[0]), -1),
     "GlobalAveragePooling2D": lambda inputs, settings, weights: inputs[0].mean((1, 2)),
     "GlobalMaxPooling2D": lambda inputs, settings, weights: inputs[0].max((1, 2)),
+    "Lambda": sleap_function,
     "MaxPooling2D": max_pool,
+    "Multiply": lambda inputs, settings, weights: np.prod(np.broadcast_arrays(*inputs), axis=0),
     "ReLU": lambda inputs, settings, weights: inputs[0].clip(0, settings["max_value"]),
+    "Reshape": lambda inputs, settings, weights: inputs[0].reshape(-1, *settings["target_shape"]),
     "UpSampling2D": upsample,
     "ZeroPadding2D": zero_padding,
 }

@@ -184,6 +184,21 @@ def test_branches_are_joined_by_concatenation_and_sum(tmp_path):
         np.testing.assert_allclose(channels_last(made[name]), maps, rtol=1e-5, atol=1e-5)
 
 
+def test_of_several_stacks_the_first_is_used(tmp_path):
+    """SLEAP names the heads of the stacks _0, _1 … but trains and uses only the first."""
+    config, weights = {**CONV, "filters": 3}, {"kernel": kernel(3, 3, 3, 3), "bias": kernel(3)}
+    names = [f"SingleInstanceConfmapsHead_{stack}" for stack in range(2)]
+    layers = [
+        image_input(3),
+        layer("Conv2D", names[0], ["input"], **config),
+        layer("Conv2D", names[1], [names[0]], **config),
+    ]
+    folder = write_model(tmp_path, layers, names, dict.fromkeys(names, weights))
+    head = read_keras_body(folder).find("SingleInstanceConfmapsHead")
+    assert head is not None
+    assert head.name == names[0]
+
+
 def test_strides_follow_from_the_layers(shared_data):
     body = read_keras_body(shared_data / "models" / "minimal_instance.UNet.bottomup")
     assert {head.name.split("Head")[0]: head.stride for head in body.heads} == {
