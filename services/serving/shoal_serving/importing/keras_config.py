@@ -84,11 +84,12 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> KerasConfig:
         )
     kind, head = _head(folder, config["model"]["heads"])
     maps = head.get("confmaps", head)
-    anchor = maps.get("anchor_part")
+    # Training cuts and centres by the former; the latter is what the head was named after.
+    anchor = config["data"]["instance_cropping"].get("center_on_part") or maps.get("anchor_part")
     return KerasConfig(
         folder=folder,
         stage=STAGE_NAMES[kind],
-        skeleton=_skeleton(config, kind, head, maps),
+        skeleton=_skeleton(config, kind, head, anchor),
         classes=_classes(head),
         anchor_part=anchor,
         input_scale=float(preprocessing["input_scaling"]),
@@ -148,23 +149,29 @@ def _crop_size(folder: Path, stage: str, data: Mapping[str, Any]) -> int | None:
 
 
 def _skeleton(
-    config: Mapping[str, Any], kind: str, head: Mapping[str, Any], maps: Mapping[str, Any]
+    config: Mapping[str, Any], kind: str, head: Mapping[str, Any], anchor: str | None
 ) -> Skeleton:
+    """Returns the skeleton of the head's nodes.
+
+    Edges and symmetries between nodes that the head does not have are left out.
+    """
     graphs = config["data"]["labels"].get("skeletons") or []
     name = graphs[0]["graph"].get("name", "skeleton") if graphs else "skeleton"
     if kind == "centroid":
-        return Skeleton(name=name, nodes=(maps.get("anchor_part") or "centroid",))
-    nodes = tuple(maps["part_names"])
+        return Skeleton(name=name, nodes=(anchor or "centroid",))
+    nodes = tuple(head.get("confmaps", head)["part_names"])
     links = _links(graphs[0]) if graphs else {1: [], 2: []}
     edges = head["pafs"]["edges"] if kind == "multi_instance" else links[1]
     return Skeleton(
         name=name,
         nodes=nodes,
-        edges=tuple((nodes.index(source), nodes.index(target)) for source, target in edges),
-        symmetries=tuple(
-            sorted({(nodes.index(min(pair)), nodes.index(max(pair))) for pair in links[2]})
-        ),
+        edges=_indices(nodes, edges),
+        symmetries=tuple(sorted({(min(pair), max(pair)) for pair in _indices(nodes, links[2])})),
     )
+
+
+def _indices(nodes: tuple[str, ...], pairs: Sequence[Sequence[str]]) -> tuple[tuple[int, int], ...]:
+    return tuple((nodes.index(a), nodes.index(b)) for a, b in pairs if a in nodes and b in nodes)
 
 
 def _links(graph: Mapping[str, Any]) -> dict[int, list[tuple[str, str]]]:
