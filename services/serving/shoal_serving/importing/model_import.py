@@ -16,14 +16,14 @@ from typing import Literal, cast
 from shoal_common.inference.contract import ModelKind, PoseContract
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.package import write_package
-from shoal_serving.importing import keras_config, torch_config
+from shoal_serving.importing import keras_config, torch_files
 from shoal_serving.importing.keras_folder import read_keras_folder
 from shoal_serving.importing.torch_folder import read_torch_folder
 from shoal_serving.importing.trained_model import TrainedModel, order_stages
 
 READERS: Mapping[str, Callable[[Path], TrainedModel]] = {
     keras_config.CONFIG_FILE: read_keras_folder,
-    torch_config.CONFIG_FILE: read_torch_folder,
+    torch_files.CONFIG_FILE: read_torch_folder,
 }
 """Name of the configuration → what reads a folder that has it."""
 

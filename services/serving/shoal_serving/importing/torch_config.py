@@ -1,6 +1,7 @@
 """What a sleap-nn model was trained for, read from `training_config.yaml`."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 import yaml
 
+from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
-from shoal_serving.graphs.network import CLASS_HEAD, CONFIDENCE_HEADS, PAF_HEAD
-
-CONFIG_FILE = "training_config.yaml"
+from shoal_serving.importing.torch_files import CONFIG_FILE
+from shoal_serving.importing.torch_heads import TorchHead, read_classes, read_heads
+from shoal_serving.importing.torch_numbers import positive
+from shoal_serving.importing.torch_skeleton import read_skeleton
+from shoal_serving.importing.torch_unet import UNet
 
 STAGE_NAMES = {
     "single_instance": "single_instance",
@@ -20,6 +24,7 @@ STAGE_NAMES = {
     "centered_instance": "centered_instance",
     "bottomup": "bottomup",
     "multi_class_bottomup": "multiclass_bottomup",
+    "multi_class_topdown": "multiclass_centered_instance",
 }
 """Key of the head in sleap-nn's configuration → name of the stage here."""
 
@@ -37,32 +42,6 @@ _UNREADABLE = (
 
 
 @dataclass(frozen=True)
-class TorchHead:
-    """One head of the network, in the order of `model.head_layers`."""
-
-    index: int
-    class_name: str
-    channels: int
-    stride: int
-
-    @property
-    def name(self) -> str:
-        """Name of the maps, for example "CentroidConfmapsHead_0"."""
-        return f"{self.class_name}_{self.index}"
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """The backbone as configured."""
-
-    kernel_size: int
-    max_stride: int
-    output_stride: int
-    convs_per_block: int
-    up_interpolate: bool
-
-
-@dataclass(frozen=True)
 class TorchConfig:
     """The parts of sleap-nn's configuration that serving needs."""
 
@@ -74,19 +53,16 @@ class TorchConfig:
     anchor_part: str | None
     input_scale: float
     crop_size_px: int | None
-    unet: UNetConfig
+    backbone: UNet
     heads: tuple[TorchHead, ...]
+    sees_bgr: bool
+    """Whether colour frames were blue, green, red in training.
+
+    So it was as long as sleap-io returned frames as OpenCV reads them: up to its version 0.5.2,
+    which is older than sleap-nn 0.0.2. Later models see red, green, blue.
+    """
     sleap_nn_version: str
     """Empty where the file does not say."""
-
-    @property
-    def sees_bgr(self) -> bool:
-        """Whether colour frames were blue, green, red in training, as OpenCV reads them.
-
-        So it is in the colour model of version 0.0.1 that was measured; later versions are
-        taken to see red, green, blue.
-        """
-        return self.sleap_nn_version.startswith("0.0.")
 
 
 def read_torch_config(folder: Path) -> TorchConfig:
@@ -122,21 +98,34 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> TorchConfig:
         raise _unsupported(
             folder, f"is a model of kind {kind!r}", f"one of {', '.join(STAGE_NAMES)}"
         )
+    if not head.get("class_vectors", {}).get("global_pool", True):
+        raise _unsupported(
+            folder, "has class vectors with global_pool false", "one trained with global_pool true"
+        )
     preprocessing = config["data_config"]["preprocessing"]
-    skeleton = _skeleton(config["data_config"], kind, head)
-    classes = tuple(map(str, head["class_maps"]["classes"])) if "class_maps" in head else ()
+    skeleton = read_skeleton(config["data_config"], kind, head)
+    classes = read_classes(head)
+    stage = STAGE_NAMES[kind]
+    release = _release(config)
     return TorchConfig(
         folder=folder,
-        stage=STAGE_NAMES[kind],
+        stage=stage,
         skeleton=skeleton,
         classes=classes,
         anchor_part=head["confmaps"].get("anchor_part"),
-        input_scale=_positive(preprocessing["scale"]),
-        crop_size_px=_crop_size(folder, kind, preprocessing),
-        unet=_unet(folder, model["backbone_config"]),
-        heads=_heads(STAGE_NAMES[kind], head, skeleton, classes),
+        input_scale=positive(preprocessing["scale"]),
+        crop_size_px=_crop_size(folder, stage, preprocessing, release < (0, 1)),
+        backbone=_backbone(folder, model["backbone_config"]),
+        heads=read_heads(stage, head, skeleton, classes),
+        sees_bgr=release < (0, 0, 2),
         sleap_nn_version=str(config.get("sleap_nn_version") or ""),
     )
+
+
+def _release(config: Mapping[str, Any]) -> tuple[float, ...]:
+    """Returns the numbers of the version, (0, 3, 5); what does not say is taken to be later."""
+    version = re.match(r"(\d+)\.(\d+)\.(\d+)", str(config.get("sleap_nn_version") or ""))
+    return tuple(map(int, version.groups())) if version else (math.inf,)
 
 
 def _only_one(folder: Path, what: str, choices: Mapping[str, Any]) -> tuple[str, Any]:
@@ -154,94 +143,46 @@ def _unsupported(folder: Path, problem: str, cure: str) -> InvalidArgument:
     )
 
 
-def _unet(folder: Path, backbones: Mapping[str, Any]) -> UNetConfig:
-    name, unet = _only_one(folder, "backbone", backbones)
+def _backbone(folder: Path, backbones: Mapping[str, Any]) -> UNet:
+    name, backbone = _only_one(folder, "backbone", backbones)
     if name != "unet":
         raise _unsupported(folder, f"has a {name!r} backbone", "a model with a UNet backbone")
-    plain = {"stem_stride": None, "middle_block": True, "stacks": 1}
-    for key, value in plain.items():
-        if unet.get(key, value) != value:
-            raise _unsupported(
-                folder, f"has a UNet with {key} {unet[key]!r}", f"one trained with {key} {value!r}"
-            )
-    kernel_size = int(unet["kernel_size"])
-    up_interpolate = bool(unet["up_interpolate"])
-    if kernel_size % 2 == 0 or (kernel_size != 3 and not up_interpolate):
+    if backbone.get("stacks", 1) != 1:
+        # sleap-nn can describe such a network, but hands the second stack what it cannot take.
         raise _unsupported(
-            folder, f"has a UNet with kernel_size {kernel_size}", "one trained with kernel_size 3"
+            folder, f"has a UNet with stacks {backbone['stacks']!r}", "one trained with stacks 1"
         )
-    return UNetConfig(
-        kernel_size=kernel_size,
-        max_stride=_power_of_two(unet["max_stride"]),
-        output_stride=_power_of_two(unet["output_stride"]),
-        convs_per_block=int(_positive(unet.get("convs_per_block", 2))),
-        up_interpolate=up_interpolate,
-    )
+    return UNet.parse(backbone)
 
 
-def _positive(number: Any) -> float:
-    if not 0 < float(number) < math.inf:
-        raise ValueError(f"{number} is no positive number")
-    return float(number)
+def _crop_size(
+    folder: Path, stage: str, preprocessing: Mapping[str, Any], before_0_1: bool
+) -> int | None:
+    """Returns the side of crops in full-frame pixels.
 
-
-def _power_of_two(stride: Any) -> int:
-    if int(stride) < 1 or int(stride).bit_count() != 1:
-        raise ValueError(f"stride {stride} is no power of two")
-    return int(stride)
-
-
-def _crop_size(folder: Path, kind: str, preprocessing: Mapping[str, Any]) -> int | None:
-    if kind != "centered_instance":
+    Before version 0.1.0 training scaled the frame and then cut: the configuration counts pixels
+    of the scaled frame. Version 0.0.1 calls the size `crop_hw`.
+    """
+    if stage not in CROP_STAGES:
         return None
-    if preprocessing.get("crop_size") is None:
+    size = preprocessing.get("crop_size") or preprocessing.get("crop_hw")
+    height, width = size if isinstance(size, list) else (size, size)
+    if height is None:
         raise InvalidArgument(
             "MODEL_CONFIG_INVALID",
             f"{folder}/{CONFIG_FILE} has no data_config.preprocessing.crop_size; give the folder "
             "of the finished training, not the profile it started from.",
             folder=folder,
         )
-    return int(_positive(preprocessing["crop_size"]))
-
-
-def _heads(
-    stage: str, head: Mapping[str, Any], skeleton: Skeleton, classes: tuple[str, ...]
-) -> tuple[TorchHead, ...]:
-    parts = {
-        "confmaps": (CONFIDENCE_HEADS[stage], len(skeleton.nodes)),
-        "pafs": (PAF_HEAD, 2 * len(skeleton.edges)),
-        "class_maps": (CLASS_HEAD, len(classes)),
-    }
-    return tuple(
-        TorchHead(index, *parts[part], _power_of_two(head[part]["output_stride"]))
-        for index, part in enumerate(part for part in parts if part in head)
-    )
-
-
-def _skeleton(data: Mapping[str, Any], kind: str, head: Mapping[str, Any]) -> Skeleton:
-    """Returns the skeleton of the head's nodes.
-
-    Edges and symmetries between nodes that the head does not have are left out.
-    """
-    graph = (data.get("skeletons") or [{}])[0]
-    name = str(graph.get("name") or "skeleton")
-    if kind == "centroid":
-        return Skeleton(name=name, nodes=(head["confmaps"].get("anchor_part") or "centroid",))
-    parts = head["confmaps"].get("part_names")
-    nodes = tuple(_name(node) for node in parts or graph["nodes"])
-    edges = [(_name(edge["source"]), _name(edge["destination"])) for edge in graph.get("edges", [])]
-    if kind == "bottomup":
-        edges = head["pafs"].get("edges") or edges
-    symmetries = [[_name(node) for node in pair] for pair in graph.get("symmetries") or []]
-    found = {(min(a, b), max(a, b)) for a, b in _indices(nodes, symmetries)}
-    return Skeleton(
-        name=name, nodes=nodes, edges=tuple(_indices(nodes, edges)), symmetries=tuple(sorted(found))
-    )
-
-
-def _indices(nodes: tuple[str, ...], pairs: list[Any]) -> list[tuple[int, int]]:
-    return [(nodes.index(a), nodes.index(b)) for a, b in pairs if a in nodes and b in nodes]
-
-
-def _name(node: Any) -> str:
-    return str(node["name"] if isinstance(node, dict) else node)
+    if height != width:
+        raise _unsupported(
+            folder, f"sees crops of {height} by {width} pixels", "one trained with square crops"
+        )
+    if preprocessing.get("crop_mode", "fixed") != "fixed":
+        raise _unsupported(
+            folder,
+            f"sees crops of crop_mode {preprocessing['crop_mode']!r}",
+            "one trained with crop_mode 'fixed'",
+        )
+    scale = positive(preprocessing["scale"]) if before_0_1 else 1.0
+    return math.ceil(positive(height) / scale)

@@ -18,8 +18,9 @@ from pathlib import Path
 from shoal_common.inference.contract import Stage
 from shoal_serving.graphs.network import Network
 from shoal_serving.importing.torch_checkpoint import read_state_dict
-from shoal_serving.importing.torch_config import CONFIG_FILE, read_torch_config
-from shoal_serving.importing.torch_graph import WEIGHTS_FILE, make_torch_body
+from shoal_serving.importing.torch_config import read_torch_config
+from shoal_serving.importing.torch_files import CONFIG_FILE, WEIGHTS_FILE
+from shoal_serving.importing.torch_graph import make_torch_body
 from shoal_serving.importing.trained_model import TrainedModel
 
 
