@@ -12,6 +12,24 @@ import numpy as np
 import torch
 import yaml
 from torch import nn
+from torch.nn import functional
+
+STEM_KERNEL_SIZE = 7
+HEAD_CLASSES = {
+    "single_instance": {"confmaps": "SingleInstanceConfmapsHead"},
+    "centroid": {"confmaps": "CentroidConfmapsHead"},
+    "centered_instance": {"confmaps": "CenteredInstanceConfmapsHead"},
+    "bottomup": {"confmaps": "MultiInstanceConfmapsHead", "pafs": "PartAffinityFieldsHead"},
+    "multi_class_bottomup": {
+        "confmaps": "MultiInstanceConfmapsHead",
+        "class_maps": "ClassMapsHead",
+    },
+    "multi_class_topdown": {
+        "confmaps": "CenteredInstanceConfmapsHead",
+        "class_vectors": "ClassVectorsHead",
+    },
+}
+"""Kind → part of the configuration → class of the head, in their order."""
 
 
 class Anything:
@@ -37,91 +55,151 @@ def load_state_dict(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint["state_dict"]
 
 
-def block(channels, *filters):
-    layers = []
-    for before, after in zip((channels, *filters), filters, strict=False):
-        layers += [nn.Conv2d(before, after, 3, padding="same"), nn.ReLU()]
-    return nn.Sequential(*layers)
+class Network(nn.Module):
+    """A UNet with its heads; the first pass makes the layers that the configuration asks for."""
 
-
-class UNet(nn.Module):
-    """A UNet with its heads, built from the configuration's numbers."""
-
-    def __init__(self, folder: Path):
+    def __init__(self, config):
         super().__init__()
-        config = yaml.safe_load((folder / "training_config.yaml").read_text())
-        unet = config["model_config"]["backbone_config"]["unet"]
-        heads = config["model_config"]["head_configs"]
-        self.head_strides = [
-            part["output_stride"]
-            for head in heads.values()
-            if head is not None
-            for part in head.values()
-        ]
-        depth = int(np.log2(unet["max_stride"]))
-        ups = int(np.log2(unet["max_stride"] // unet["output_stride"]))
-        filters = [int(unet["filters"] * unet["filters_rate"] ** i) for i in range(depth + 1)]
-        inputs = [unet["in_channels"], *filters]
-        self.max_stride = unet["max_stride"]
-        self.encoders = nn.ModuleList(
-            block(inputs[i], filters[i], filters[i]) for i in range(depth)
-        )
-        self.middle = block(filters[-2], filters[-1], filters[-1])
-        self.ups, self.decoders = nn.ModuleList(), nn.ModuleList()
-        below = filters[-1]
-        for i in reversed(range(depth - ups, depth)):
-            if unet["up_interpolate"]:
-                self.ups.append(nn.Upsample(scale_factor=2, mode="bilinear"))
-                joined = filters[i] + below
-            else:
-                up = nn.ConvTranspose2d(below, filters[i], 3, 2, padding=1, output_padding=1)
-                self.ups.append(nn.Sequential(up, nn.ReLU()))
-                joined = 2 * filters[i]
-            self.decoders.append(block(joined, filters[i], filters[i]))
-            below = filters[i]
-        self.heads = nn.ModuleDict()
-        self.load(load_state_dict(folder))
+        model = config["model_config"]
+        self.unet = model["backbone_config"]["unet"]
+        ((kind, parts),) = [h for h in model["head_configs"].items() if h[1] is not None]
+        self.heads = [(name, parts[part]) for part, name in HEAD_CLASSES[kind].items()]
+        self.edge_count = len(parts.get("pafs", {}).get("edges", ()))
+        self.layers = nn.ModuleDict()
+        self.stem_blocks = int(np.log2(self.unet["stem_stride"] or 1))
+        self.blocks = int(np.log2(self.unet["max_stride"])) - self.stem_blocks
+        self.stride = self.unet["max_stride"] * (2 if self.stem_blocks else 1)
+        self.ups = int(np.log2(self.unet["max_stride"] // self.unet["output_stride"]))
+        self.forward(torch.zeros(1, self.unet["in_channels"], self.stride, self.stride))
+
+    def names(self):
+        """Returns the tensors by their names in a checkpoint."""
+        names = {}
+        for key, tensor in self.layers.state_dict().items():
+            names[f"model.{key.replace('/', '.')}"] = tensor
+        return names
 
     def load(self, state):
-        """Gives the tensors to the layers in the order in which the checkpoint names them."""
-        for name in state:
-            if name.startswith("model.head_layers") and name.endswith("weight"):
-                _, _, index, class_name, *_ = name.split(".")
-                count, channels = state[name].shape[:2]
-                self.heads[f"{class_name}_{index}"] = nn.Conv2d(channels, count, 1)
-        parts = {
-            "encoders": self.encoders,
-            "middle_blocks": self.middle,
-            "decoders": nn.ModuleList(
-                layer for pair in zip(self.ups, self.decoders, strict=True) for layer in pair
-            ),
-            "head_layers": self.heads,
-        }
-        for word, part in parts.items():
-            tensors = [tensor for name, tensor in state.items() if f"{word}." in name]
-            with torch.no_grad():
-                for parameter, tensor in zip(part.parameters(), tensors, strict=True):
-                    assert parameter.shape == tensor.shape
-                    parameter.copy_(tensor)
+        own = self.names()
+        assert set(own) == set(state)
+        for name, tensor in own.items():
+            assert tensor.shape == state[name].shape, name
+            tensor.copy_(state[name])
+        return self
 
     def forward(self, x):
         skips = []
-        for encoder in self.encoders:
-            skips.append(encoder(x))
-            x = nn.functional.max_pool2d(skips[-1], 2)
-        x, stride = self.middle(x), self.max_stride
-        features = {stride: x}
-        for up, decoder in zip(self.ups, self.decoders, strict=True):
-            x, stride = decoder(torch.cat([skips.pop(), up(x)], dim=1)), stride // 2
+        for block in range(self.stem_blocks):
+            name = f"backbone.stem.stem_stack.{block}.blocks.stem{block}_conv"
+            convs = self.unet["convs_per_block"]
+            x = self._convs(name, convs, x, self._filters(block), STEM_KERNEL_SIZE)
+            x = functional.max_pool2d(x, 2)
+        if self.stem_blocks:
+            skips.append(x)
+            x = functional.max_pool2d(x, 2)
+        for block in range(self.blocks):
+            name = f"backbone.encoders.0.encoder_stack.{block}.blocks.stack0_enc{block}_conv"
+            filters = self._filters(self.stem_blocks + block)
+            skips.append(self._convs(name, self.unet["convs_per_block"], x, filters))
+            x = functional.max_pool2d(skips[-1], 2)
+        if self.unet["middle_block"]:
+            x = self._middle(x)
+        deepest, features, stride = x, {self.stride: x}, self.stride
+        for block in range(self.ups + self.stem_blocks):
+            skip = skips.pop() if skips else None
+            x = self._up(block, stride, x, skip)
+            stride //= 2
             features[stride] = x
-        maps = {}
-        for (name, head), head_stride in zip(self.heads.items(), self.head_strides, strict=True):
-            made = head(features[head_stride])
-            maps[name] = torch.sigmoid(made) if name.startswith("ClassMaps") else made
-        return maps
+        return {
+            f"{name}_{index}": self._head(f"head_layers.{index}", name, part, features, deepest)
+            for index, (name, part) in enumerate(self.heads)
+        }
+
+    def _filters(self, block):
+        return int(self.unet["filters"] * self.unet["filters_rate"] ** max(0, block))
+
+    def _middle(self, x):
+        filters = self._filters(self.stem_blocks + self.blocks)
+        names = [
+            f"backbone.middle_blocks.{i}.blocks.stack0_enc{self.blocks + 1 + i}" for i in (0, 1)
+        ]
+        expanding = self.unet["convs_per_block"] - 1
+        x = self._convs(f"{names[0]}_middle_expand_conv", expanding, x, filters)
+        return self._convs(f"{names[1]}_middle_contract_conv", 1, x, filters)
+
+    def _up(self, block, stride, x, skip):
+        name = f"backbone.decoders.0.decoder_stack.{block}.blocks.stack0_dec{block}"
+        name = f"{name}_s{stride}_to_s{stride // 2}"
+        filters = self._filters(self.stem_blocks + self.blocks - 1 - block)
+        if self.unet["up_interpolate"]:
+            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        else:
+            up = nn.ConvTranspose2d
+            x = self._layer(f"{name}_trans_conv", up, x, filters, 3, 2, 1, 1).relu()
+        if skip is None:
+            return self._convs(f"{name}_refine_conv", 1, x, filters)
+        return self._convs(f"{name}_refine_conv", 2, torch.cat([skip, x], dim=1), filters)
+
+    def _head(self, layer, name, part, features, deepest):
+        if name == "ClassVectorsHead":
+            x = deepest.amax((2, 3))
+            for index in range(part["num_fc_layers"]):
+                fc = f"{layer}.pre_classification{index}_fc"
+                x = self._layer(fc, nn.Linear, x, part["num_fc_units"]).relu()
+            classes = len(part["classes"])
+            return self._layer(f"{layer}.{name}", nn.Linear, x, classes).softmax(-1)
+        counts = {
+            "CentroidConfmapsHead": 1,
+            "PartAffinityFieldsHead": 2 * self.edge_count,
+            "ClassMapsHead": len(part.get("classes", ())),
+        }
+        channels = counts.get(name) or len(part["part_names"])
+        feature = features[part["output_stride"]]
+        made = self._layer(f"{layer}.{name}.0", nn.Conv2d, feature, channels, 1)
+        is_probability = name == "ClassMapsHead" or part.get("use_sigmoid_activation")
+        return made.sigmoid() if is_probability else made
+
+    def _convs(self, name, count, x, filters, size=None):
+        size = size or self.unet["kernel_size"]
+        for index in range(count):
+            x = self._layer(f"{name}{index}", nn.Conv2d, x, filters, size, padding="same").relu()
+        return x
+
+    def _layer(self, name, make, x, *arguments, **named):
+        key = name.replace(".", "/")
+        if key not in self.layers:
+            self.layers[key] = make(x.shape[1], *arguments, **named)
+        return self.layers[key](x)
+
+
+def read_network(folder: Path) -> Network:
+    with torch.no_grad():
+        config = yaml.safe_load((folder / "training_config.yaml").read_text())
+        return Network(config).load(load_state_dict(folder))
 
 
 def forward(folder: Path, image_BCHW: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the heads' maps [B, C, H, W] of network input, 0 … 1, in the network's colours."""
-    with torch.inference_mode():
-        return {name: m.numpy() for name, m in UNet(folder)(torch.from_numpy(image_BCHW)).items()}
+    """Returns the heads' outputs of network input, 0 … 1, in the network's colours.
+
+    The pass is in the image's precision.
+    """
+    image = torch.from_numpy(image_BCHW)
+    network = read_network(folder).to(image.dtype)
+    with torch.no_grad():
+        return {name: maps.numpy() for name, maps in network(image).items()}
+
+
+def write_folder(folder: Path, config: dict, seed: int = 0) -> Path:
+    """Writes the folder of a network with random weights that keep activations near 1."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        network = Network(config)
+        for tensor in network.parameters():
+            if tensor.ndim > 1:
+                nn.init.kaiming_normal_(tensor, nonlinearity="relu")
+            else:
+                tensor.normal_(0, 0.1)
+    folder.mkdir()
+    torch.save({"state_dict": network.names()}, folder / "best.ckpt")
+    (folder / "training_config.yaml").write_text(yaml.safe_dump(config))
+    return folder
