@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
 from shoal_cli.ensemble.launcher import Ensemble, ensemble
+from shoal_cli.ensemble.running import RemoteEnsemble
+from shoal_cli.patience import Patience
 from shoal_cli.progress import Progress
 from shoal_client import Shoal, Targets
 from shoal_core.errors import Unavailable
@@ -21,8 +23,10 @@ class Session:
     progress: Progress
     is_embedded: bool
     """Whether the ensemble is this command's own."""
-    home: Home
-    """The folder of everything durable of an embedded ensemble."""
+    home: Home | None
+    """The folder of everything durable of an ensemble on this machine."""
+    patiently: Patience
+    """Makes calls that may be made twice, until their service is there."""
 
 
 @contextlib.contextmanager
@@ -31,7 +35,7 @@ def session(
 ) -> Iterator[Session]:
     """Yields a connection to an ensemble that serves; an embedded one is gone afterwards.
 
-    A call that fails because a service has died is reported as that death.
+    A call that fails because its service will not come back is reported as that.
 
     Args:
         home: The folder of everything durable.
@@ -49,11 +53,19 @@ def session(
         fields = {name: services.targets[name] for name in _SDK_TARGETS if name in services.targets}
         with Shoal.connect(Targets(**fields)) as shoal:
             try:
-                is_embedded = isinstance(services, LaunchedEnsemble)
-                yield Session(shoal, services, progress, is_embedded, home)
+                is_remote = isinstance(services, RemoteEnsemble)
+                yield Session(
+                    shoal,
+                    services,
+                    progress,
+                    is_embedded=isinstance(services, LaunchedEnsemble),
+                    home=None if is_remote else home,
+                    patiently=Patience(services, has_answered=not is_remote),
+                )
             except Unavailable:
-                services.wait_for_death()
+                services.wait(_DEATH_SECONDS)
                 raise
 
 
+_DEATH_SECONDS = 1.0
 _SDK_TARGETS = ("decode", "serving", "labels", "orchestrator")

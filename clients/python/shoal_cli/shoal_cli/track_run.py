@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from shoal_cli import messages
 from shoal_cli.interruption import Interrupted
 from shoal_cli.session import Session
-from shoal_cli.track_plan import TrackPlan
-from shoal_client import Job, JobState, LabelSet
+from shoal_cli.track_plan import Output, TrackPlan
+from shoal_client import ExportSummary, Job, JobState, LabelSet
 from shoal_core.errors import (
     Cancelled,
+    DeadlineExceeded,
     FailedPrecondition,
     Internal,
     InvalidArgument,
     NotFound,
     OutOfRange,
+    Unavailable,
 )
 
 
@@ -39,6 +42,7 @@ class TrackRun:
         self._progress = session.progress
         self._is_embedded = session.is_embedded
         self._home = session.home
+        self._patiently = session.patiently
         self._jobs: dict[Path, Job] = {}
 
     def run(self) -> Tracked:
@@ -54,7 +58,7 @@ class TrackRun:
         if self._is_embedded:
             self._end_orphans()
         self._progress.step("importing the model")
-        model = self._plan.model.resolve(self._shoal)
+        model = self._patiently(lambda: self._plan.model.resolve(self._shoal))
         centroids = self._centroid_label_sets()
         try:
             self._track(model, centroids)
@@ -85,20 +89,25 @@ class TrackRun:
 
         Nobody else's worker is alive on this home, so nobody else's job is.
         """
-        for job in list(self._shoal.jobs.list()):
+        for job in self._patiently(lambda: list(self._shoal.jobs.list())):
             if not job.state.has_ended:
-                self._shoal.jobs.cancel(job.name)
+                self._end(job.name)
+
+    def _end(self, job_name: str) -> None:
+        self._patiently(lambda: self._shoal.jobs.cancel(job_name))
 
     def _create(self, video: Path, model: str, centroids: str) -> Job:
         settings = self._plan.settings
         try:
-            return self._shoal.jobs.create_track(
-                str(video),
-                model,
-                frames=self._plan.frames,
-                inference=settings.inference,
-                tracker=settings.tracker,
-                centroids_label_set=centroids,
+            return self._patiently(
+                lambda: self._shoal.jobs.create_track(
+                    str(video),
+                    model,
+                    frames=self._plan.frames,
+                    inference=settings.inference,
+                    tracker=settings.tracker,
+                    centroids_label_set=centroids,
+                )
             )
         except OutOfRange as error:
             frame_count = error.metadata.get("frame_count")
@@ -122,10 +131,8 @@ class TrackRun:
 
     def _watch(self, video: Path) -> None:
         """Returns when the job of a video has succeeded."""
-        for job in self._shoal.jobs.watch(self._jobs[video].name):
-            self._jobs[video] = job
-            self._ensemble.check()
-            self._show(job)
+        self._patiently(lambda: self._follow(video))
+        job = self._jobs[video]
         match job.state:
             case JobState.SUCCEEDED:
                 return
@@ -134,8 +141,16 @@ class TrackRun:
             case _:
                 raise job.error or Internal("JOB_FAILED", f"The job of {video} failed silently.")
 
+    def _follow(self, video: Path) -> None:
+        """Returns when the job of a video has ended."""
+        for job in self._shoal.jobs.watch(self._jobs[video].name):
+            self._jobs[video] = job
+            self._patiently.answered()
+            self._ensemble.check()
+            self._show(job)
+
     def _show(self, job: Job) -> None:
-        if self._is_embedded and self._home.is_full:
+        if self._home is not None and self._home.is_full:
             self._progress.step(f"paused: the disk of {self._home.folder} is full; make room")
             return
         progress = job.progress
@@ -150,9 +165,14 @@ class TrackRun:
         self._progress.update(sum(frame_counts), total)
 
     def _cancel(self) -> None:
-        for job in self._jobs.values():
-            if not job.state.has_ended:
-                self._shoal.jobs.cancel(job.name)
+        try:
+            for job in self._jobs.values():
+                if not job.state.has_ended:
+                    self._shoal.jobs.cancel(job.name)
+        except (Unavailable, DeadlineExceeded, Cancelled) as error:
+            # What ends the command is what it says. An embedded ensemble ends with it.
+            if not self._is_embedded:
+                messages.warning(f"the job could not be stopped and goes on: {error.message}")
 
     def _interruption(self, error: KeyboardInterrupt) -> Interrupted:
         committed = sum(job.progress.committed_frame_count for job in self._jobs.values())
@@ -168,7 +188,8 @@ class TrackRun:
         if self._plan.centroids is None:
             return {}
         self._progress.step("reading the centroids")
-        label_sets = self._shoal.labels.import_(str(self._plan.centroids))
+        centroids = str(self._plan.centroids)
+        label_sets = self._patiently(lambda: self._shoal.labels.import_(centroids))
         return {video: _of_video(video, label_sets, self._plan) for video in self._plan.videos}
 
     def _write(self) -> int:
@@ -177,12 +198,15 @@ class TrackRun:
         instance_count = 0
         for output in self._plan.outputs:
             output.path.parent.mkdir(exist_ok=True)
-            label_sets = [self._jobs[video].result_label_set for video in output.videos]
-            # A job that was done before may know its video under another name.
-            video_uris = [str(video) for video in output.videos]
-            written = self._shoal.labels.export(label_sets, str(output.path), video_uris=video_uris)
+            written = self._patiently(partial(self._export, output))
             instance_count += written.instance_count
         return instance_count
+
+    def _export(self, output: Output) -> ExportSummary:
+        label_sets = [self._jobs[video].result_label_set for video in output.videos]
+        # A job that was done before may know its video under another name.
+        video_uris = [str(video) for video in output.videos]
+        return self._shoal.labels.export(label_sets, str(output.path), video_uris=video_uris)
 
 
 def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:

@@ -42,7 +42,10 @@ def run_import(arguments: argparse.Namespace) -> int:
     folders = model_folders(arguments.folders)
     with _session(arguments) as session:
         session.progress.step("importing the model")
-        version = session.shoal.models.import_([str(path) for path in folders], name=arguments.name)
+        paths = [str(path) for path in folders]
+        version = session.patiently(
+            lambda: session.shoal.models.import_(paths, name=arguments.name)
+        )
     print(f"{version.name}  {version.kind}  {len(version.skeleton.nodes)} nodes")
     return 0
 
@@ -52,7 +55,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     from shoal_cli.table import table_text
 
     with _session(arguments) as session:
-        models = list(session.shoal.models.list())
+        models = session.patiently(lambda: list(session.shoal.models.list()))
     if not models:
         print("no models; `shoal models import DIR... --name NAME` adds one")
         return 0
@@ -67,7 +70,8 @@ def run_show(arguments: argparse.Namespace) -> int:
     from shoal_common.names import check_id
 
     with _session(arguments) as session:
-        model = session.shoal.models.get(f"models/{check_id('model', arguments.name)}")
+        name = f"models/{check_id('model', arguments.name)}"
+        model = session.patiently(lambda: session.shoal.models.get(name))
     print(_id(model.name))
     for alias in model.aliases:
         print(f"  alias {_id(alias.name)} → version {_id(alias.version)}")

@@ -35,18 +35,27 @@ def run(arguments: argparse.Namespace) -> int:
     services = ensemble.state.services
     healths = [_health(service) for service in services]
     rows = [
-        (service.name, service.target, str(service.pid), health, str(home.log_file(service.name)))
+        (
+            service.name,
+            service.target,
+            str(service.pid),
+            health,
+            str(service.restart_count),
+            str(home.log_file(service.name)),
+        )
         for service, health in zip(services, healths, strict=True)
     ]
-    print(table_text(("SERVICE", "TARGET", "PID", "STATE", "LOG"), rows))
+    print(table_text(("SERVICE", "TARGET", "PID", "STATE", "RESTARTS", "LOG"), rows))
     return 0 if all(health == "serving" for health in healths) else 1
 
 
 def _health(service: "ServiceState") -> str:
     from shoal_cli.ensemble.liveness import end_text
 
+    if service.given_up:
+        return f"{end_text(service)}, given up"
     if service.exit_status is not None:
-        return end_text(service)
+        return f"{end_text(service)}, starting again"
     from shoal_client import check_health
 
     return check_health(service.target, timeout_s=3.0).value

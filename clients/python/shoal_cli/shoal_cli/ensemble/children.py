@@ -1,21 +1,19 @@
 """The processes of an ensemble, as seen by their parent."""
 
-import io
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from shoal_cli.ensemble.home import Home
+from shoal_cli.ensemble.logs import last_line, open_log, trim
 from shoal_cli.ensemble.specification import Service
 from shoal_cli.ensemble.state import ServiceState
-
-_LARGEST_LOG_BYTES = 8 * 1024 * 1024
 
 
 class Children:
@@ -51,9 +49,9 @@ class Children:
         return tuple(self._states.values())
 
     def start(self, service: Service) -> None:
-        """Starts a service; its output is appended to its log."""
+        """Starts a service, for the first time or again; its output is appended to its log."""
         settings = [part for setting in service.settings for part in ("--set", setting)]
-        with _open_log(self._home.log_file(service.name)) as log:
+        with open_log(self._home.log_file(service.name)) as log:
             self._log_starts[service.name] = log.tell()
             # -P: a module in the working directory must not shadow a library.
             process = subprocess.Popen(
@@ -66,7 +64,26 @@ class Children:
                 pass_fds=self._inherited,
             )
         self._processes[service.name] = process
-        self._states[service.name] = ServiceState(service.name, service.target, process.pid)
+        last = self._states.get(service.name)
+        restart_count = 0 if last is None else last.restart_count + 1
+        self._states[service.name] = ServiceState(
+            service.name, service.target, process.pid, restart_count=restart_count
+        )
+
+    def kill(self, name: str) -> None:
+        """Ends a process that runs, and whatever it has started, at once."""
+        _kill_session(self._processes[name].pid)
+
+    def give_up(self, name: str) -> ServiceState:
+        """Notes that a process that has ended stays so; returns its state."""
+        self._states[name] = dataclasses.replace(self._states[name], given_up=True)
+        return self._states[name]
+
+    def trim_logs(self) -> None:
+        """Keeps the logs from growing without bound."""
+        for name in self._processes:
+            if trim(self._home.log_file(name)):
+                self._log_starts[name] = 0
 
     def take_exits(self) -> list[ServiceState]:
         """Returns the services that have ended since the last call."""
@@ -77,9 +94,8 @@ class Children:
                 continue
             _kill_session(process.pid)
             del self._processes[name]
-            state = self._states[name]
-            self._states[name] = ServiceState(
-                name, state.target, state.pid, status, self._last_line(name)
+            self._states[name] = dataclasses.replace(
+                self._states[name], exit_status=status, last_line=self._last_line(name)
             )
             exits.append(self._states[name])
         return exits
@@ -104,21 +120,6 @@ class Children:
 
     def _last_line(self, name: str) -> str:
         return last_line(self._home.log_file(name), self._log_starts[name])
-
-
-def last_line(path: Path, start: int = 0) -> str:
-    """Returns the last line that is not blank, from byte `start` of a text file on."""
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(start, end - 8192))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "")[:500]
-
-
-def _open_log(path: Path) -> io.BufferedWriter:
-    if path.exists() and path.stat().st_size > _LARGEST_LOG_BYTES:
-        os.replace(path, path.with_suffix(".log.1"))
-    return path.open("ab")
 
 
 def _kill_session(leader: int) -> None:

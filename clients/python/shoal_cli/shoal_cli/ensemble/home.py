@@ -25,6 +25,11 @@ class Home:
         return self.folder / "lock"
 
     @property
+    def config_file(self) -> Path:
+        """What an ensemble does differently here, if there is such a file."""
+        return self.folder / "config.toml"
+
+    @property
     def state_file(self) -> Path:
         """Targets and processes of the ensemble that `shoal up` started."""
         return self.folder / "ensemble.json"

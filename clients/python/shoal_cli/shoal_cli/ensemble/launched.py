@@ -10,14 +10,14 @@ from collections.abc import Mapping
 
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.leftovers import remove_socket_folder
-from shoal_cli.ensemble.liveness import accepts, check_serving, died, silent
+from shoal_cli.ensemble.liveness import died, serves, silent
+from shoal_cli.ensemble.logs import open_log
 from shoal_cli.ensemble.specification import Specification
 from shoal_cli.ensemble.state import ServiceState
-from shoal_core.errors import FailedPrecondition, Internal, Unavailable
+from shoal_core.errors import FailedPrecondition, Internal, ShoalError, Unavailable
 
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _STOP_SECONDS = 30.0
-_DEATH_SECONDS = 1.0
 
 
 class LaunchedEnsemble:
@@ -28,7 +28,8 @@ class LaunchedEnsemble:
         self._specification = specification
         self._unread = b""
         self._started = False
-        with self._home.log_file("supervisor").open("ab") as log:
+        self._failure: ShoalError | None = None
+        with open_log(self._home.log_file("supervisor")) as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "shoal_cli.ensemble.supervisor"],
                 stdin=subprocess.PIPE,
@@ -59,28 +60,27 @@ class LaunchedEnsemble:
         while not self._started:
             self._take_events(wait_s=max(0.0, deadline - time.monotonic()))
         for service in self._specification.services:
-            while not accepts(service.target):
+            while not serves(service.target):
                 if time.monotonic() > deadline:
                     raise silent(service.name, service.target, self._home)
                 self._take_events(wait_s=0.02)
-            check_serving(service.name, service.target, self._home)
         self.check()
 
     def check(self) -> None:
-        """Returns at once if every service is alive.
+        """Returns at once if every service is alive, or about to be again.
 
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
         self._take_events(wait_s=0.0)
 
-    def wait_for_death(self) -> None:
-        """Returns if, a moment after a call has failed, every service is alive.
+    def wait(self, seconds: float) -> None:
+        """Returns after a time, or earlier, as `check` does.
 
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
-        self._take_events(wait_s=_DEATH_SECONDS)
+        self._take_events(wait_s=seconds)
 
     def stop(self) -> None:
         """Ends the ensemble and waits until nothing of it is left."""
@@ -90,12 +90,9 @@ class LaunchedEnsemble:
             self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise Internal(
-                "STOP_FAILED",
-                f"The services' supervisor (process {self._process.pid}) does not stop; see "
-                f"{self._home.log_file('supervisor')}.",
-            ) from error
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # it hangs; its services end with it
+            self._process.wait()
         finally:
             self._events.close()
         remove_socket_folder(self._specification.socket_folder)  # a killed supervisor left it
@@ -108,6 +105,8 @@ class LaunchedEnsemble:
         self._process.returncode = 0  # it is not waited for: its life goes on after ours
 
     def _take_events(self, wait_s: float) -> None:
+        if self._failure is not None:
+            raise self._failure
         ready, _, _ = select.select([self._events], [], [], wait_s)
         if not ready:
             return
@@ -116,21 +115,23 @@ class LaunchedEnsemble:
         for line in lines:
             self._take_event(json.loads(line))
         if not chunk:
-            raise Unavailable(
+            self._failure = Unavailable(
                 "ENSEMBLE_DIED",
                 "The services' supervisor was killed and they went with it; run the command "
                 f"again, or see {self._home.log_file('supervisor')}.",
             )
+        if self._failure is not None:
+            raise self._failure
 
     def _take_event(self, event: Mapping[str, object]) -> None:
         match event["event"]:
             case "started":
                 self._started = True
-            case "exited":
+            case "given_up":
                 state = event["service"]
                 assert isinstance(state, dict)
-                raise died(ServiceState(**state), self._home)
+                self._failure = self._failure or died(ServiceState(**state), self._home)
             case "refused":
-                raise FailedPrecondition(str(event["reason"]), str(event["message"]))
+                self._failure = FailedPrecondition(str(event["reason"]), str(event["message"]))
             case unknown:
                 raise Internal("EVENT_UNKNOWN", f"The supervisor said {unknown!r}.")

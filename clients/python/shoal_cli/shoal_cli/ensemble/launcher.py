@@ -12,6 +12,7 @@ from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
 from shoal_cli.ensemble.liveness import accepts
 from shoal_cli.ensemble.running import RemoteEnsemble, running_ensemble
+from shoal_cli.ensemble.settings import read_settings
 from shoal_cli.ensemble.specification import Specification
 from shoal_core.errors import FailedPrecondition
 
@@ -30,15 +31,15 @@ class Ensemble(Protocol):
             Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
         """
 
-    def wait_for_death(self) -> None:
-        """Returns if, a moment after a call has failed, every service is alive.
+    def check(self) -> None:
+        """Returns at once if every service is alive, or about to be again, as far as can be told.
 
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
 
-    def check(self) -> None:
-        """Returns at once if every service is alive, as far as can be told.
+    def wait(self, seconds: float) -> None:
+        """Returns after a time, or earlier, as `check` does.
 
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
@@ -58,6 +59,7 @@ def ensemble(home: Home, names: Sequence[str], command: str) -> Iterator[Ensembl
 
     Raises:
         FailedPrecondition: HOME_LOCKED, HOME_UNUSABLE or SERVICE_NOT_INSTALLED.
+        InvalidArgument: CONFIG_INVALID.
     """
     if host := os.environ.get("SHOAL_HOST"):
         yield RemoteEnsemble(host)
@@ -68,9 +70,20 @@ def ensemble(home: Home, names: Sequence[str], command: str) -> Iterator[Ensembl
         yield running
         return
     folder = roles.socket_folder(os.environ)
-    services = roles.services(names, roles.unix_targets(names, folder), home, ["/"])
+    settings = read_settings(home)
+    targets = roles.unix_targets(names, folder)
+    services = roles.services(names, targets, home, ["/"], settings.services)
     home.create()
-    launched = LaunchedEnsemble(Specification("embedded", command, home.folder, folder, services))
+    launched = LaunchedEnsemble(
+        Specification(
+            mode="embedded",
+            command=command,
+            home=home.folder,
+            socket_folder=folder,
+            services=services,
+            supervision=settings.supervision,
+        )
+    )
     try:
         yield launched
     finally:
@@ -85,6 +98,7 @@ def machine_specification(
     Raises:
         FailedPrecondition: HOME_LOCKED, PORT_IN_USE, SERVICE_NOT_INSTALLED or
             PLATFORM_UNSUPPORTED.
+        InvalidArgument: CONFIG_INVALID.
     """
     require_unix()
     if running_ensemble(home) is not None:
@@ -100,10 +114,16 @@ def machine_specification(
                 "ports with --first-port and --engine-port.",
                 target=target,
             )
-    services = roles.services(
-        roles.ALL_SERVICES, targets, home, [str(root) for root in allowed_roots]
+    settings = read_settings(home)
+    roots = [str(root) for root in allowed_roots]
+    return Specification(
+        mode="machine",
+        command=command,
+        home=home.folder,
+        socket_folder=None,
+        services=roles.services(roles.ALL_SERVICES, targets, home, roots, settings.services),
+        supervision=settings.supervision,
     )
-    return Specification("machine", command, home.folder, None, services)
 
 
 def require_unix() -> None:

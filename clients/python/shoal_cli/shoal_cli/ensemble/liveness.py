@@ -8,10 +8,12 @@ from shoal_core.errors import Unavailable
 
 
 def died(state: ServiceState, home: Home, cure: str = "") -> Unavailable:
-    """Returns the error of a service that has ended by itself."""
+    """Returns the error of a service that has ended and is not started again."""
+    often = f", after {state.restart_count} restarts" if state.restart_count else ""
     return Unavailable(
         "SERVICE_DIED",
-        f"The {state.name} service {end_text(state)}; see {home.log_file(state.name)}{cure}.",
+        f"The {state.name} service {end_text(state)}{often}; see "
+        f"{home.log_file(state.name)}{cure}.",
         service=state.name,
     )
 
@@ -34,16 +36,13 @@ def silent(name: str, target: str, home: Home) -> Unavailable:
     )
 
 
-def check_serving(name: str, target: str, home: Home) -> None:
-    """Returns if a service says that it serves.
-
-    Raises:
-        Unavailable: SERVICE_SILENT.
-    """
+def serves(target: str) -> bool:
+    """Returns whether the service there says within seconds that it serves."""
+    if not accepts(target):
+        return False
     from shoal_client import Health, check_health
 
-    if check_health(target, timeout_s=20.0) is not Health.SERVING:
-        raise silent(name, target, home)
+    return check_health(target, timeout_s=5.0) is Health.SERVING
 
 
 def accepts(target: str) -> bool:

@@ -1,12 +1,15 @@
 """Ensembles that somebody else has started: `shoal up` on this home, or another machine."""
 
+import time
 from collections.abc import Mapping
 
 from shoal_cli.ensemble import services as roles
 from shoal_cli.ensemble.home import Home
-from shoal_cli.ensemble.liveness import check_serving, died
+from shoal_cli.ensemble.liveness import died, serves, silent
 from shoal_cli.ensemble.state import EnsembleState
 from shoal_core.errors import Unavailable
+
+_START_SECONDS = 60.0
 
 
 class RunningEnsemble:
@@ -22,17 +25,21 @@ class RunningEnsemble:
         return {service.name: service.target for service in self.state.services}
 
     def wait_until_serving(self) -> None:
-        """Returns if every service serves.
+        """Returns when every service serves; one may just be started again.
 
         Raises:
             Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
         """
         self.check()
+        deadline = time.monotonic() + _START_SECONDS
         for service in self.state.services:
-            check_serving(service.name, service.target, self._home)
+            while not serves(service.target):
+                if time.monotonic() > deadline:
+                    raise silent(service.name, service.target, self._home)
+                self.wait(0.1)
 
     def check(self) -> None:
-        """Returns if no service has ended.
+        """Returns if no service has ended for good.
 
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
@@ -41,15 +48,16 @@ class RunningEnsemble:
         if state is None or state.pid != self.state.pid:
             raise Unavailable("ENSEMBLE_DIED", "The ensemble was ended by `shoal down`.")
         for service in state.services:
-            if service.exit_status is not None:
+            if service.given_up:
                 raise died(service, self._home, "; run `shoal down`, then `shoal up`")
 
-    def wait_for_death(self) -> None:
-        """Does as `check`.
+    def wait(self, seconds: float) -> None:
+        """Returns after a time, as `check` does.
 
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
+        time.sleep(seconds)
         self.check()
 
 
@@ -70,8 +78,9 @@ class RemoteEnsemble:
     def check(self) -> None:
         """Returns at once: calls tell."""
 
-    def wait_for_death(self) -> None:
-        """Returns at once: calls tell."""
+    def wait(self, seconds: float) -> None:
+        """Returns after a time: calls tell."""
+        time.sleep(seconds)
 
 
 def running_ensemble(home: Home) -> RunningEnsemble | None:

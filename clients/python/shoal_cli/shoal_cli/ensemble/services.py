@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.specification import Service
-from shoal_core.errors import FailedPrecondition
+from shoal_core.errors import FailedPrecondition, InvalidArgument
 
 MODEL_SERVICES = ("engine", "serving")
 """What the commands about models need."""
@@ -29,7 +29,11 @@ _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 
 
 def services(
-    names: Sequence[str], targets: Mapping[str, str], home: Home, allowed_roots: Sequence[str]
+    names: Sequence[str],
+    targets: Mapping[str, str],
+    home: Home,
+    allowed_roots: Sequence[str],
+    own_settings: Mapping[str, Mapping[str, object]],
 ) -> tuple[Service, ...]:
     """Returns the configured services of these names.
 
@@ -38,14 +42,17 @@ def services(
         targets: Where each service of the ensemble listens, by name.
         home: The folder of everything durable.
         allowed_roots: Folders whose files callers may name.
+        own_settings: What `config.toml` says about services; it has the last word.
 
     Raises:
         FailedPrecondition: SERVICE_NOT_INSTALLED.
+        InvalidArgument: CONFIG_INVALID when settings are of no service, or say where it listens.
     """
     _check_installed(names)
+    _check_settings(own_settings)
     roots = list(allowed_roots)
     folder = str(home.folder)
-    own_settings: dict[str, dict[str, object]] = {
+    wired: dict[str, dict[str, object]] = {
         "decode": {"allowed_roots": roots},
         "engine": {"model_repository": str(home.model_repository)},
         "serving": {
@@ -68,7 +75,10 @@ def services(
         },
         "tracking": {"serving_target": targets.get("serving"), "allowed_roots": roots},
     }
-    return tuple(_service(name, targets[name], own_settings[name]) for name in names)
+    return tuple(
+        _service(name, targets[name], {**wired[name], **own_settings.get(name, {})})
+        for name in names
+    )
 
 
 def _service(name: str, target: str, own: Mapping[str, object]) -> Service:
@@ -79,6 +89,17 @@ def _service(name: str, target: str, own: Mapping[str, object]) -> Service:
         target=target,
         settings=tuple(f"{key}={json.dumps(value)}" for key, value in settings.items()),
     )
+
+
+def _check_settings(own_settings: Mapping[str, Mapping[str, object]]) -> None:
+    for name, settings in own_settings.items():
+        if name not in ALL_SERVICES or "listen" in settings:
+            raise InvalidArgument(
+                "CONFIG_INVALID",
+                f"The settings of {name!r} are of no service, or say where it listens, which is "
+                f"not theirs to say; services are {', '.join(ALL_SERVICES)}.",
+                service=name,
+            )
 
 
 def _check_installed(names: Sequence[str]) -> None:

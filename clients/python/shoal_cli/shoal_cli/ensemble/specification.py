@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from shoal_core.errors import InvalidArgument
+
 Mode = Literal["embedded", "machine"]
 
 
@@ -23,11 +25,39 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Supervision:
+    """When a service is started again, and when it is given up.
+
+    Silence is counted in checks that were missed one after another, not read off a clock: a
+    machine that was suspended, or a supervisor that was stopped, misses one check at most.
+    """
+
+    period_seconds: float = 5.0
+    """Between two health checks of a service, and the time that it has to answer one."""
+    silence_seconds: float = 30.0
+    """Without an answer for so long, a service hangs: it is killed and started again."""
+    start_seconds: float = 120.0
+    """The same before its first answer."""
+    death_limit: int = 5
+    """Deaths of a service within `death_window_seconds` after which it is started again."""
+    death_window_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        least = (0.1, self.period_seconds, self.period_seconds, 0, 0.0)
+        for field, minimum in zip(dataclasses.fields(self), least, strict=True):
+            value = getattr(self, field.name)
+            if not isinstance(value, int | float) or value < minimum:
+                raise InvalidArgument(
+                    "CONFIG_INVALID", f"{field.name} is {value!r}; give at least {minimum}."
+                )
+
+
+@dataclass(frozen=True)
 class Specification:
     """An ensemble to run."""
 
     mode: Mode
-    """`embedded` ends with its lifeline or with the first service; `machine` when told to."""
+    """`embedded` ends with its lifeline or with a service that is given up; `machine` when told."""
     command: str
     """The command line that asked for it, for people."""
     home: Path
@@ -36,6 +66,7 @@ class Specification:
     services: tuple[Service, ...]
     grace_seconds: float = 8.0
     """Time that the services have to end before they are killed."""
+    supervision: Supervision = Supervision()
 
     def to_json(self) -> str:
         """Returns the specification in one line."""
@@ -55,4 +86,5 @@ class Specification:
                 for service in fields["services"]
             ),
             grace_seconds=fields["grace_seconds"],
+            supervision=Supervision(**fields["supervision"]),
         )

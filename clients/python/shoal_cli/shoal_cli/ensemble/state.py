@@ -19,6 +19,10 @@ class ServiceState:
     """None while it runs; negative: the signal that killed it."""
     last_line: str = ""
     """What its log ended with; empty while it runs."""
+    restart_count: int = 0
+    """How often it was started again."""
+    given_up: bool = False
+    """Whether it stays as it has ended."""
 
 
 @dataclass(frozen=True)

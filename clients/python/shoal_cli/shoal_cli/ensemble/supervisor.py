@@ -4,15 +4,18 @@
 standard input and says what happens in lines of JSON on its standard output:
 
     {"event": "started"}
-    {"event": "exited", "service": {...}}      a service has ended by itself
+    {"event": "given_up", "service": {...}}    a service has ended and stays so
     {"event": "refused", "reason": ..., "message": ...}
 
-An embedded ensemble ends when its standard input is closed, which the death of the command
-does, or with the first of its services. That of `shoal up` ends on SIGTERM. Either way the
+A service that ends is started again, and one that does not answer is killed first; one that
+ends again and again, or cannot start at all, is given up. An embedded ensemble ends when its
+standard input is closed, which the death of the command does, or with a service that is given
+up. That of `shoal up` ends on SIGTERM. Either way the
 supervisor waits for its services, kills those that stay, and removes the sockets' folder. If
 it is killed itself, the services still end with it, and the next one cleans up after it.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -27,13 +30,17 @@ from shoal_cli.ensemble.children import Children
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.leftovers import remove_dead_regions, remove_socket_folder
 from shoal_cli.ensemble.lock import Holder, HomeLock
+from shoal_cli.ensemble.logs import stamped, trim
+from shoal_cli.ensemble.pulse import GrpcChecker, Pulse
 from shoal_cli.ensemble.specification import Specification
 from shoal_cli.ensemble.state import EnsembleState
+from shoal_cli.ensemble.upkeep import Upkeep
 from shoal_cli.ensemble.wakeup import Wakeup
 from shoal_core.errors import ShoalError
 
 _LIFELINE = 0
 _EVENTS = 1
+_LOG = 2
 _LOCK_WAIT_SECONDS = 20.0
 
 
@@ -64,8 +71,8 @@ class Supervisor:
             if lock.previous is not None and lock.previous.socket_folder is not None:
                 remove_socket_folder(Path(lock.previous.socket_folder))
             with Children(self._home, inherited=[lock.descriptor]) as children:
-                self._start(children)
-                self._watch(children)
+                upkeep = self._start(children)
+                self._watch(children, upkeep)
                 lock.write(dataclasses.replace(holder, stopping=True))
                 self._stop(children)
         finally:
@@ -84,30 +91,39 @@ class Supervisor:
 
         return wait
 
-    def _start(self, children: Children) -> None:
+    def _start(self, children: Children) -> Upkeep:
         if self._specification.socket_folder is not None:
             self._specification.socket_folder.mkdir(mode=0o700)
-        for service in self._specification.services:
-            children.start(service)
+        supervision = self._specification.supervision
+        upkeep = Upkeep(
+            self._specification.services,
+            children=children,
+            pulse=Pulse(GrpcChecker(), supervision),
+            supervision=supervision,
+            clock=time.monotonic,
+            log=_log,
+        )
+        upkeep.start()
         self._write_state(children)
         _send({"event": "started"})
+        return upkeep
 
-    def _watch(self, children: Children) -> None:
+    def _watch(self, children: Children, upkeep: Upkeep) -> None:
         embedded = self._specification.mode == "embedded"
         watched = [self._wakeup.fileno(), *([_LIFELINE] if embedded else [])]
         while not self._wakeup.stop_requested:
-            ready, _, _ = select.select(watched, [], [])
+            ready, _, _ = select.select(watched, [], [], upkeep.seconds_to_next())
             self._wakeup.drain()
             if _LIFELINE in ready and not os.read(_LIFELINE, 4096):
                 return
-            exits = children.take_exits()
-            for state in exits:
-                _log(f"{state.name} ended with status {state.exit_status}: {state.last_line}")
-                _send({"event": "exited", "service": dataclasses.asdict(state)})
-            if exits and embedded:
+            has_changed, given_up = upkeep.tend()
+            for state in given_up:
+                _send({"event": "given_up", "service": dataclasses.asdict(state)})
+            if given_up and embedded:
                 return
-            if exits:
+            if has_changed:
                 self._write_state(children)
+            trim(self._home.log_file("supervisor"))
 
     def _stop(self, children: Children) -> None:
         killed = children.stop(self._specification.grace_seconds)
@@ -116,8 +132,12 @@ class Supervisor:
         remove_dead_regions()
 
     def _write_state(self, children: Children) -> None:
-        if self._specification.mode == "machine":
+        if self._specification.mode != "machine":
+            return
+        try:
             EnsembleState(os.getpid(), children.states).write(self._home.state_file)
+        except OSError as error:  # a full disk must not end the services; `status` is late
+            _log(f"{self._home.state_file} cannot be written: {error.strerror}")
 
 
 def _send(event: dict[str, Any]) -> None:
@@ -128,7 +148,9 @@ def _send(event: dict[str, Any]) -> None:
 
 
 def _log(message: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} supervisor: {message}\n")
+    # A log that cannot be written must not end the services.
+    with contextlib.suppress(OSError):
+        os.write(_LOG, stamped("supervisor", message).encode())
 
 
 def _read_line(descriptor: int) -> str:
