@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
 from shoal_cli.ensemble.lock import current_holder
 from shoal_cli.ensemble.services import socket_folder, tcp_targets, unix_targets
-from shoal_cli.ensemble.specification import Service, Specification
+from shoal_cli.ensemble.specification import Service, Specification, Supervision
 from shoal_cli.ensemble.state import EnsembleState
 from shoal_core.errors import FailedPrecondition, Unavailable
 
@@ -41,6 +42,9 @@ def folder() -> Path:
     return socket_folder({})
 
 
+QUICK = Supervision(period_seconds=0.25, silence_seconds=1.0, death_limit=2)
+
+
 def specification(home: Home, folder: Path, **behaviours: dict[str, object]) -> Specification:
     """Fakes named like the keyword arguments, which say how they behave."""
     targets = unix_targets(list(behaviours), folder)
@@ -56,7 +60,7 @@ def specification(home: Home, folder: Path, **behaviours: dict[str, object]) -> 
         )
         for name, behaviour in behaviours.items()
     )
-    return Specification("embedded", "shoal test", home.folder, folder, services)
+    return Specification("embedded", "shoal test", home.folder, folder, services, supervision=QUICK)
 
 
 @pytest.fixture
@@ -93,15 +97,52 @@ def test_a_service_that_dies_at_the_start_is_named_with_its_last_words(
     assert not folder.exists()
 
 
-def test_a_service_that_is_killed_ends_the_embedded_ensemble(
+def pid_of(target: str) -> int:
+    """The process that listens at a Unix socket."""
+    path = target.removeprefix("unix:")
+    (pid,) = {
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if any(connection.laddr == path for connection in child.net_connections("unix"))
+    }
+    return pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+def test_a_service_that_ends_or_hangs_is_replaced_and_the_ensemble_serves(
+    home: Home, folder: Path, others: set[int], number: signal.Signals
+) -> None:
+    ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={}))
+    ensemble.wait_until_serving()
+    before = {name: pid_of(target) for name, target in ensemble.targets.items()}
+    wait_until(lambda: "one (process" in home.log_file("supervisor").read_text())
+    os.kill(before["one"], number)
+    wait_until(lambda: not psutil.pid_exists(before["one"]))
+    ensemble.wait_until_serving()
+    assert pid_of(ensemble.targets["one"]) != before["one"]
+    assert pid_of(ensemble.targets["two"]) == before["two"]
+    processes = descendants(os.getpid()) - others
+    ensemble.stop()
+    assert_nothing_left(processes, folder)
+
+
+def test_a_service_that_dies_again_and_again_is_given_up_and_named(
     home: Home, folder: Path, others: set[int]
 ) -> None:
     ensemble = LaunchedEnsemble(specification(home, folder, one={}, two={}))
     ensemble.wait_until_serving()
     processes = descendants(os.getpid()) - others
-    os.kill(max(processes), signal.SIGKILL)
-    with pytest.raises(Unavailable, match="was killed by signal 9"):
-        wait_until(ensemble.check)
+
+    def kill_again() -> None:
+        ensemble.wait_until_serving()
+        os.kill(pid_of(ensemble.targets["one"]), signal.SIGKILL)
+        ensemble.wait(5.0)
+
+    message = r"one service was killed by signal 9, after 2 restarts; see .*one\.log"
+    with pytest.raises(Unavailable, match=message):
+        wait_until(kill_again)
+    with pytest.raises(Unavailable, match=message):
+        ensemble.check()
     ensemble.stop()
     assert_nothing_left(processes, folder)
 
@@ -183,7 +224,7 @@ def test_a_command_whose_supervisor_is_killed_leaves_no_sockets(home: Home, fold
     assert holder is not None
     os.kill(holder.pid, signal.SIGKILL)
     with pytest.raises(Unavailable, match="supervisor was killed"):
-        ensemble.wait_for_death()
+        ensemble.wait(30.0)
     ensemble.stop()
     assert not folder.exists()
 

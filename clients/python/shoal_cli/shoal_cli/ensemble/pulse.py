@@ -35,6 +35,16 @@ class _Heard:
     check: Check | None = None
 
 
+@dataclass(frozen=True)
+class Beat:
+    """What one round of checks has found, by the names of services."""
+
+    hung: tuple[str, ...]
+    """Silent for too long."""
+    came_up: tuple[str, ...]
+    """Heard for the first time since their process was started."""
+
+
 @dataclass
 class Pulse:
     """Counts the checks that each service has missed one after another."""
@@ -43,35 +53,43 @@ class Pulse:
     supervision: Supervision
     _heard: dict[str, _Heard] = field(default_factory=dict)
 
-    def beat(self, services: Mapping[str, Service], pids: Mapping[str, int]) -> list[str]:
-        """Begins a check of every service that runs; returns those that hang.
+    def beat(self, services: Mapping[str, Service], pids: Mapping[str, int]) -> Beat:
+        """Begins a check of every service that runs; returns what the last ones have found.
 
         Args:
             services: By name.
             pids: Processes of the services that run now, by name.
         """
-        return [name for name, pid in pids.items() if self._hangs(services[name], pid)]
+        silent = [name for name, pid in pids.items() if not self.has_answered(name, pid)]
+        for name, pid in pids.items():
+            self._check(services[name], pid)
+        return Beat(
+            hung=tuple(name for name in pids if self._is_silent_for_too_long(name)),
+            came_up=tuple(name for name in silent if self._heard[name].has_answered),
+        )
 
-    def has_answered(self, name: str) -> bool:
-        """Whether any process of a service has ever answered as long as it was the last one."""
+    def has_answered(self, name: str, pid: int) -> bool:
+        """Whether a process of a service has ever answered."""
         heard = self._heard.get(name)
-        return heard is not None and heard.has_answered
+        return heard is not None and heard.pid == pid and heard.has_answered
 
-    def _hangs(self, service: Service, pid: int) -> bool:
+    def _check(self, service: Service, pid: int) -> None:
         heard = self._heard.get(service.name)
         if heard is None or heard.pid != pid:
             heard = self._heard[service.name] = _Heard(pid)
         if heard.check is not None:
             if not heard.check.done():
-                return False
+                return
             if heard.check.answered():
                 heard.has_answered, heard.missed_count = True, 0
             else:
                 heard.missed_count += 1
         heard.check = self.checker.begin(service.target, self.supervision.period_seconds)
-        rules = self.supervision
-        patience = rules.silence_seconds if heard.has_answered else rules.start_seconds
-        return heard.missed_count * rules.period_seconds >= patience
+
+    def _is_silent_for_too_long(self, name: str) -> bool:
+        heard, rules = self._heard[name], self.supervision
+        patience_s = rules.silence_seconds if heard.has_answered else rules.start_seconds
+        return heard.missed_count * rules.period_seconds >= patience_s
 
 
 class _GrpcCheck:

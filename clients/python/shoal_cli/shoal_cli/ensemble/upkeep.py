@@ -61,7 +61,10 @@ class Upkeep:
 
     def _beat(self) -> None:
         running = {s.name: s.pid for s in self._children.states if s.exit_status is None}
-        for name in self._pulse.beat(self._services, running):
+        beat = self._pulse.beat(self._services, running)
+        for name in beat.came_up:
+            self._log(f"{name} (process {running[name]}) answers")
+        for name in beat.hung:
             self._log(f"killing {name} (process {running[name]}): it does not answer")
             self._children.kill(name)
         self._children.trim_logs()
@@ -75,8 +78,8 @@ class Upkeep:
             deaths.popleft()
         said = f"{state.name} (process {state.pid}) {end_text(state)}"
         assert state.exit_status is not None
-        refuses = state.restart_count == 0 and not self._pulse.has_answered(state.name)
-        if refuses and state.exit_status > 0:
+        was_heard = state.restart_count > 0 or self._pulse.has_answered(state.name, state.pid)
+        if state.exit_status > 0 and not was_heard:
             self._log(f"{said}; it cannot start")
             return False
         if len(deaths) > self._supervision.death_limit:
