@@ -1,5 +1,7 @@
 """Labels as a worker sees it: label sets and segments, kept in memory."""
 
+import asyncio
+
 import grpc
 
 from shoal.labels.v1 import labels_pb2 as pb
@@ -21,9 +23,16 @@ class FakeLabelStore(pb_grpc.LabelsServiceServicer):
         self.target = target
         self.commit_fault: ShoalError | None = None
         self.lost_answers: list[ShoalError] = []
+        self.refused_count = 0
+        self.changed = asyncio.Condition()
         self.label_sets: dict[str, pb.LabelSet] = {}
         self.segments: dict[str, dict[int, tuple[pb.SegmentHeader, list[FramePoses]]]] = {}
         self._server: grpc.aio.Server | None = None
+
+    async def until_refused(self, count: int) -> None:
+        """Returns once so many commits have been answered with `commit_fault`."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.refused_count >= count)
 
     async def start(self) -> None:
         """Listens."""
@@ -66,6 +75,9 @@ class FakeLabelStore(pb_grpc.LabelsServiceServicer):
         header = (await anext(request_iterator)).header
         frames = [f async for r in request_iterator for f in convert.frame_poses(r.poses)]
         if self.commit_fault is not None:
+            async with self.changed:
+                self.refused_count += 1
+                self.changed.notify_all()
             raise self.commit_fault
         segments = self.segments[header.label_set]
         last = segments.get(header.segment_index)

@@ -17,9 +17,13 @@ from grpc_reflection.v1alpha import reflection
 from shoal_common.channel import MESSAGE_OPTIONS
 from shoal_common.config import ServerConfig, load_config, parse_arguments
 from shoal_common.interceptors import ErrorInterceptor
+from shoal_common.watchdog import end_process
 from shoal_core.errors import FailedPrecondition, ShoalError
 
 logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 30.0
+"""Time that cleanups have after running calls."""
 
 Config = TypeVar("Config", bound=ServerConfig)
 Cleanup = Callable[[], Awaitable[None]]
@@ -133,18 +137,26 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if lifeline:
-        watch_lifeline(loop, stop)
+        watch_lifeline(loop, stop, grace_seconds=config.drain_seconds + _STOP_SECONDS)
     builder = await build(config)
     await builder.serve(stop)
 
 
-def watch_lifeline(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Sets `stop` when standard input is closed, which the death of the parent does."""
+def watch_lifeline(
+    loop: asyncio.AbstractEventLoop, stop: asyncio.Event, *, grace_seconds: float
+) -> None:
+    """Sets `stop` when standard input is closed, which the death of the parent does.
+
+    A process that then does not end within the grace, since its event loop hangs or a cleanup
+    does, is ended the hard way: nobody is left to do it.
+    """
 
     def wait_for_end() -> None:
         # Not sys.stdin: its lock, held by this thread, would abort the interpreter's shutdown.
         while os.read(0, 4096):
             pass
         loop.call_soon_threadsafe(stop.set)
+        threading.Event().wait(grace_seconds)
+        end_process("the parent has gone, and this process does not end by itself")
 
     threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()

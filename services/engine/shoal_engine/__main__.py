@@ -6,6 +6,7 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 
 from shoal_common.server import ServerBuilder, run_service
 from shoal_common.shm_files import sweep_dead_regions
+from shoal_common.watchdog import Watchdog
 from shoal_engine.config import EngineConfig
 from shoal_engine.graphs import share_memory
 from shoal_engine.inference import Inference
@@ -19,8 +20,11 @@ from shoal_engine.streams import Streams
 async def build(config: EngineConfig) -> ServerBuilder:
     """Returns the server with everything that it needs."""
     config.model_repository.mkdir(parents=True, exist_ok=True)
+    watchdog = Watchdog(limit_seconds=config.stall_seconds)
     streams = Streams(
-        stream_count=config.stream_count, max_queued_requests=config.max_queued_requests
+        stream_count=config.stream_count,
+        max_queued_requests=config.max_queued_requests,
+        watchdog=watchdog,
     )
     repository = ModelRepository(
         folder=config.model_repository,
@@ -38,6 +42,7 @@ async def build(config: EngineConfig) -> ServerBuilder:
         ServerBuilder(config)
         .add(add_GRPCInferenceServiceServicer_to_server, service, SERVICE_NAME)
         .run_beside(regions.forget_dead)
+        .run_beside(watchdog.run)
         .on_stop(stop)
     )
 

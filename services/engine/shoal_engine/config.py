@@ -23,10 +23,17 @@ class EngineConfig(ServerConfig):
     """Requests, or parts of one, computed at once, each on one thread; 0 means all cores."""
     max_queued_requests: int = 64
     """Requests that may wait; the next one gets UNAVAILABLE."""
+    stall_seconds: float = 120.0
+    """A frame, or a request that cannot be cut, that is computed for longer is stuck: the engine
+    ends, to be started again."""
 
     def __post_init__(self) -> None:
         require_at_least(
-            self, intra_op_thread_count=0, max_concurrent_requests=0, max_queued_requests=0
+            self,
+            intra_op_thread_count=0,
+            max_concurrent_requests=0,
+            max_queued_requests=0,
+            stall_seconds=1,
         )
 
     @property

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_common.watchdog import Watchdog
 from shoal_core.errors import Unavailable
 from shoal_engine.graphs import Stopper
 from shoal_engine.models import Arrays, Model
@@ -28,11 +29,12 @@ from shoal_engine.statistics import Statistics
 class Streams:
     """Runs requests on a bounded number of threads; used on the event loop only."""
 
-    def __init__(self, *, stream_count: int, max_queued_requests: int) -> None:
+    def __init__(self, *, stream_count: int, max_queued_requests: int, watchdog: Watchdog) -> None:
         self._stream_count = stream_count
         self._max_queued_requests = max_queued_requests
         self._pool = ThreadPoolExecutor(stream_count, thread_name_prefix="stream")
         self._works: set[_Work] = set()
+        self._watchdog = watchdog
 
     async def run(
         self, model: Model, inputs: Arrays, outputs: Sequence[str], statistics: Statistics
@@ -47,7 +49,14 @@ class Streams:
         frame_count = model.frame_count(inputs)
         self._check_queue()
         is_alone = not self._works
-        work = _Work(model, inputs, outputs, frame_count=frame_count, is_alone=is_alone)
+        work = _Work(
+            model,
+            inputs,
+            outputs,
+            frame_count=frame_count,
+            is_alone=is_alone,
+            watchdog=self._watchdog,
+        )
         arrival_ns = time.monotonic_ns()
         self._works.add(work)
         futures = [
@@ -92,8 +101,10 @@ class _Work:
         *,
         frame_count: int | None,
         is_alone: bool,
+        watchdog: Watchdog,
     ) -> None:
         self._model = model
+        self._watchdog = watchdog
         self._inputs = inputs
         self._outputs = outputs
         self._is_whole = frame_count is None
@@ -112,9 +123,10 @@ class _Work:
             inputs = self._inputs
             if not self._is_whole:
                 inputs = {name: array[part : part + 1] for name, array in inputs.items()}
-            self._parts[part] = self._model.run(
-                inputs, self._outputs, wide=self._wide, stopper=self._stopper
-            )
+            with self._watchdog.watching(f"a run of model {self._model.name!r}"):
+                self._parts[part] = self._model.run(
+                    inputs, self._outputs, wide=self._wide, stopper=self._stopper
+                )
         return start_ns, time.monotonic_ns()
 
     def stop(self) -> None:

@@ -5,6 +5,7 @@ from shoal.labels.v1 import labels_pb2_grpc
 from shoal_common.channel import open_channel
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
+from shoal_common.watchdog import Watchdog
 from shoal_worker.config import WorkerConfig
 from shoal_worker.label_sets import LabelSets
 from shoal_worker.models import Models
@@ -13,13 +14,21 @@ from shoal_worker.videos import Videos
 from shoal_worker.worker import Worker
 
 
-async def build(config: WorkerConfig) -> ServerBuilder:
-    """Returns the server of a worker that leases as long as it serves."""
+async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> ServerBuilder:
+    """Returns the server of a worker that leases as long as it serves.
+
+    Args:
+        config: What the worker needs.
+        watchdog: Of the decoder; by default one that ends the process.
+    """
+    watchdog = watchdog or Watchdog(limit_seconds=config.decode_stall_seconds)
     orchestrator = open_channel(config.orchestrator_target)
     labels = open_channel(config.labels_target)
     serving = open_channel(config.serving_target)
     videos = Videos(
-        roots=AllowedRoots(config.allowed_roots), thread_count=config.decode_thread_count
+        roots=AllowedRoots(config.allowed_roots),
+        thread_count=config.decode_thread_count,
+        watchdog=watchdog,
     )
     models = Models(serving)
     worker = Worker(
@@ -31,7 +40,7 @@ async def build(config: WorkerConfig) -> ServerBuilder:
         videos=videos,
         in_flight_request_count=config.in_flight_request_count,
     )
-    builder = ServerBuilder(config).run_beside(worker.run)
+    builder = ServerBuilder(config).run_beside(worker.run).run_beside(watchdog.run)
     for channel in (orchestrator, labels, serving):
         builder.on_stop(channel.close)
     return builder.on_stop(videos.aclose).on_stop(models.aclose)

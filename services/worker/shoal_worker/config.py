@@ -31,8 +31,14 @@ class WorkerConfig(ServerConfig):
     """Name among workers, for logs and people."""
     decode_thread_count: int = 1
     """Threads of a video's decoder; inference wants the rest."""
+    decode_stall_seconds: float = 300.0
+    """A frame that takes longer means a decoder that is stuck: the worker ends, to be started
+    again, and its task is given to another. More is needed only where whole hours lie between
+    keyframes."""
     in_flight_request_count: int = 3
     """Requests that the engine has at the same time: some run, one waits."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, decode_thread_count=1, in_flight_request_count=1)
+        require_at_least(
+            self, decode_thread_count=1, in_flight_request_count=1, decode_stall_seconds=1
+        )

@@ -4,6 +4,9 @@ import grpc
 
 from shoal_common.inference.deployment import Deployment
 
+_PATIENCE_SECONDS = 300.0
+"""Time that an engine has to come back with the model; nobody waits who could not wait longer."""
+
 
 class Models:
     """Watches the model of the last task, since the next task most likely has the same.
@@ -20,7 +23,10 @@ class Models:
         """Returns the deployment of `models/{model}/versions/{version}`."""
         if self._deployment is None or self._name != model_version:
             await self.aclose()
-            self._deployment, self._name = Deployment(self._serving, model_version), model_version
+            self._deployment = Deployment(
+                self._serving, model_version, patience_seconds=_PATIENCE_SECONDS
+            )
+            self._name = model_version
         return self._deployment
 
     async def aclose(self) -> None:

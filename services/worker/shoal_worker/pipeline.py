@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shoal_common.inference.client import SharedFrames
 from shoal_common.inference.estimator import Estimate, PoseEstimator
 from shoal_common.shm import FrameRing, Slots
+from shoal_core.errors import DeadlineExceeded
 from shoal_core.pose import FramePoses
 from shoal_media.readers import VideoReader
 from shoal_worker.videos import Videos
@@ -109,6 +110,7 @@ class Pipeline:
             await decoded.put(None)
 
     async def _infer(self, batch: _Batch, centroids: Centroids | None) -> Estimate:
+        first, last = batch.frame_indices[0], batch.frame_indices[-1]
         try:
             return await self._estimator.estimate(
                 self._shared(batch.slots),
@@ -117,6 +119,12 @@ class Pipeline:
                 if centroids is None
                 else [centroids[index] for index in batch.frame_indices],
             )
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(
+                "ENGINE_SILENT",
+                f"The engine has not answered about frames {first} to {last} of "
+                f"{self._reader.info.path} in time ({error.message}); see the engine's log.",
+            ) from error
         finally:
             self._ring.release(batch.slots)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.common.v1 import video_pb2
 from shoal_common.roots import AllowedRoots
+from shoal_common.watchdog import Watchdog
 from shoal_core.errors import FailedPrecondition
 from shoal_media.readers import VideoReader, open_video
 
@@ -19,9 +20,10 @@ Result = TypeVar("Result")
 class Videos:
     """Keeps the video of the last task open, since the next task is most likely its successor."""
 
-    def __init__(self, *, roots: AllowedRoots, thread_count: int) -> None:
+    def __init__(self, *, roots: AllowedRoots, thread_count: int, watchdog: Watchdog) -> None:
         self._roots = roots
         self._thread_count = thread_count
+        self._watchdog = watchdog
         # A reader belongs to one thread, and two decoders would only fight over the caches.
         self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._reader: VideoReader | None = None
@@ -39,7 +41,7 @@ class Videos:
         self, reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
     ) -> None:
         """Decodes frames straight into `frames_BHWC`, for example slots of the ring."""
-        await self._on_decoder(_read_into, reader, frame_indices, frames_BHWC)
+        await self._on_decoder(self._read_into, reader, frame_indices, frames_BHWC)
 
     async def aclose(self) -> None:
         """Closes the open video and ends the decoding thread."""
@@ -75,14 +77,14 @@ class Videos:
         self._reader = reader
         return reader
 
+    def _read_into(
+        self, reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
+    ) -> None:
+        for frame_index, frame_HWC in zip(frame_indices, frames_BHWC, strict=True):
+            with self._watchdog.watching(f"decoding frame {frame_index} of {reader.info.path}"):
+                reader.read_into(frame_index, frame_HWC)
+
     def _close(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _read_into(
-    reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
-) -> None:
-    for frame_index, frame_HWC in zip(frame_indices, frames_BHWC, strict=True):
-        reader.read_into(frame_index, frame_HWC)

@@ -10,7 +10,7 @@ from pytest_asyncio import fixture as async_fixture
 
 from shoal_common.channel import open_channel
 from shoal_common.inference.client import SharedFrames
-from shoal_common.inference.deployment import Deployment
+from shoal_common.inference.deployment import Deployment, _RequestLimit
 from shoal_common.shm import FrameRing
 from shoal_core.errors import (
     FailedPrecondition,
@@ -86,6 +86,14 @@ async def test_everybody_who_waits_hears_the_refusal(
     heard = await asyncio.gather(*(deployment.current() for _ in range(5)), return_exceptions=True)
     assert [type(error) for error in heard] == [NotFound] * 5
     assert serving.watch_count <= 1
+
+
+def test_requests_have_time_that_grows_with_the_slowest() -> None:
+    limit = _RequestLimit()
+    assert limit.seconds == 600.0
+    for seconds, expected in ((0.1, 120.0), (60.0, 1200.0), (0.1, 1200.0)):
+        limit.note(seconds)
+        assert limit.seconds == expected
 
 
 async def test_contract_of_a_newer_shoal_surfaces(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoal_common.watchdog import Watchdog
 from shoal_core.errors import Cancelled, InvalidArgument, Unavailable
 from shoal_engine.graphs import Stopper
 from shoal_engine.models import Model
@@ -14,6 +15,7 @@ from shoal_engine.streams import Streams
 from shoal_media.readers import open_video
 from shoal_serving.importing import import_model
 from tests.fakes import onnx_models
+from tests.fakes.clock import FakeClock
 
 REAL_MODELS = {
     "bottomup": ("minimal_instance.UNet.bottomup",),
@@ -23,8 +25,25 @@ REAL_MODELS = {
 
 
 @pytest.fixture
-def streams() -> Iterator[Streams]:
-    streams = Streams(stream_count=3, max_queued_requests=1)
+def stuck() -> list[str]:
+    """What the watchdog of `streams` has said."""
+    return []
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The time of that watchdog."""
+    return FakeClock()
+
+
+@pytest.fixture
+def watchdog(stuck: list[str], clock: FakeClock) -> Watchdog:
+    return Watchdog(limit_seconds=1.5, end=stuck.append, sleep=clock.sleep)
+
+
+@pytest.fixture
+def streams(watchdog: Watchdog) -> Iterator[Streams]:
+    streams = Streams(stream_count=3, max_queued_requests=1, watchdog=watchdog)
     yield streams
     streams.close()
 
@@ -63,6 +82,8 @@ async def test_frames_come_back_in_their_order(
 
 class GatedModel:
     """Counts the frames that it begins, and finishes none before the gate opens."""
+
+    name = "gated"
 
     def __init__(self) -> None:
         self.begun = 0
@@ -113,6 +134,26 @@ async def test_a_request_too_many_is_refused_and_room_comes_back(streams: Stream
     model.gate.set()
     await asyncio.gather(*waiting)
     await ask()
+
+
+async def test_a_run_that_does_not_end_is_noticed_by_its_model(
+    streams: Streams, watchdog: Watchdog, clock: FakeClock, stuck: list[str]
+) -> None:
+    model = GatedModel()
+    watching = asyncio.create_task(watchdog.run())
+    request = asyncio.create_task(
+        streams.run(model, {"images": np.zeros(1)}, ["y"], Statistics())  # type: ignore[arg-type]
+    )
+    await asyncio.to_thread(model.has_begun.acquire)
+    for _ in range(2):
+        assert stuck == []
+        await clock.until_someone_sleeps(1.0)
+        clock.advance(1.0)
+    await clock.until_someone_sleeps(1.0)
+    assert stuck[0].startswith("a run of model 'gated' has not come to an end")
+    model.gate.set()
+    await request
+    watching.cancel()
 
 
 async def test_a_frame_that_fails_fails_its_request_only(

@@ -13,6 +13,7 @@ from pytest_asyncio import fixture as async_fixture
 
 from shoal.common.v1 import parameters_pb2, video_pb2
 from shoal.jobs.v1 import jobs_pb2
+from shoal_common.watchdog import Watchdog
 from shoal_media.frames import encode_png
 from shoal_media.readers import open_video
 from shoal_worker.__main__ import build
@@ -87,7 +88,9 @@ class Peers:
     engine: FakePoseEngine
 
     @asynccontextmanager
-    async def worker(self, root: Path, **settings: Any) -> AsyncIterator[None]:
+    async def worker(
+        self, root: Path, watchdog: Watchdog | None = None, **settings: Any
+    ) -> AsyncIterator[None]:
         """Runs a worker that may read below `root`."""
         config = WorkerConfig(
             listen=f"unix:{self.folder}/w",
@@ -98,7 +101,10 @@ class Peers:
             drain_seconds=0.5,
             **settings,
         )
-        async with running(await build(config), config.listen), asyncio.timeout(WAIT_SECONDS):
+        async with (
+            running(await build(config, watchdog), config.listen),
+            asyncio.timeout(WAIT_SECONDS),
+        ):
             yield
 
 

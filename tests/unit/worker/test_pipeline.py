@@ -16,11 +16,12 @@ from shoal_common.inference.client import SharedFrames
 from shoal_common.inference.estimator import Estimate
 from shoal_common.roots import AllowedRoots
 from shoal_common.shm import FrameRing
+from shoal_common.watchdog import Watchdog
 from shoal_core.errors import DataLoss, OutOfRange, Unavailable
 from shoal_core.pose import FramePoses
 from shoal_worker.pipeline import Pipeline
 from shoal_worker.videos import Videos
-from tests.unit.worker.conftest import FRAME_COUNT
+from tests.unit.worker.conftest import FRAME_COUNT, WAIT_SECONDS
 
 
 class FakeEstimator:
@@ -90,7 +91,11 @@ class Setting:
 async def pipeline_of(
     folder: Path, video: video_pb2.Video, *, batch_size: int = 4, request_count: int = 3, seed=0
 ) -> AsyncIterator[Setting]:
-    videos = Videos(roots=AllowedRoots((str(folder),)), thread_count=1)
+    videos = Videos(
+        roots=AllowedRoots((str(folder),)),
+        thread_count=1,
+        watchdog=Watchdog(limit_seconds=WAIT_SECONDS),
+    )
     reader = await videos.open(video)
     ring = FrameRing.create((request_count + 2) * batch_size, 64)
     estimator = FakeEstimator(batch_size, np.random.default_rng(seed))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.25
 _PATIENCE_SECONDS = 30.0
-_REQUEST_SECONDS = 120.0
+_FIRST_REQUEST_SECONDS = 600.0
+_LEAST_REQUEST_SECONDS = 120.0
+_REQUEST_SLACK = 20.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -41,16 +44,46 @@ class Deployed:
     contract: PoseContract
 
 
+class _RequestLimit:
+    """How long a request may take: generous against the slowest one that was answered.
+
+    It is the last resort: an engine that hangs is replaced, and ends its requests, before.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = _FIRST_REQUEST_SECONDS
+        self._slowest_seconds = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Takes the duration of a request that was answered into account."""
+        self._slowest_seconds = max(self._slowest_seconds, seconds)
+        self.seconds = max(_LEAST_REQUEST_SECONDS, _REQUEST_SLACK * self._slowest_seconds)
+
+
 class Deployment:
     """One deployment, by name; resolved when first asked for, then watched."""
 
     def __init__(
-        self, serving: grpc.aio.Channel, name: str, *, sleep: Sleep = asyncio.sleep
+        self,
+        serving: grpc.aio.Channel,
+        name: str,
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """Prepares to watch `models/{model}[/aliases/{alias}|/versions/{version}]`."""
+        """Prepares to watch a deployment.
+
+        Args:
+            serving: Where to ask.
+            name: `models/{model}[/aliases/{alias}|/versions/{version}]`.
+            patience_seconds: Time that an engine has to come up, or back, with the model.
+            sleep: Waits.
+        """
         self._stub = serving_pb2_grpc.ServingServiceStub(serving)
         self._name = name
         self._sleep = sleep
+        self._patience_seconds = patience_seconds
+        self._limit = _RequestLimit()
         self._clients: dict[str, InferenceClient] = {}
         self._answer: asyncio.Future[Deployed] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -69,7 +102,7 @@ class Deployment:
             self._watching = asyncio.create_task(self._watch())
         answer, watching = self._answer, self._watching
         if not answer.done():
-            patience = asyncio.ensure_future(self._sleep(_PATIENCE_SECONDS))
+            patience = asyncio.ensure_future(self._sleep(self._patience_seconds))
             try:
                 waited: list[asyncio.Future[Any]] = [answer, watching, patience]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -80,7 +113,7 @@ class Deployment:
         if not answer.done():
             raise Unavailable(
                 "ENGINE_UNAVAILABLE",
-                f"No engine has served {self._name} within {_PATIENCE_SECONDS:g} s; see the "
+                f"No engine has served {self._name} within {self._patience_seconds:g} s; see the "
                 "logs of serving and engine.",
                 deployment=self._name,
             )
@@ -101,17 +134,21 @@ class Deployment:
         try:
             while True:
                 deployed = await self.current()
+                begun = time.monotonic()
                 try:
                     outputs = await deployed.client.infer(
-                        deployed.model, deployed.version, inputs, timeout_s=_REQUEST_SECONDS
+                        deployed.model, deployed.version, inputs, timeout_s=self._limit.seconds
                     )
                 except (Unavailable, NotFound, ResourceExhausted) as error:
-                    patience = patience or asyncio.ensure_future(self._sleep(_PATIENCE_SECONDS))
+                    patience = patience or asyncio.ensure_future(
+                        self._sleep(self._patience_seconds)
+                    )
                     if patience.done() or not _may_pass(error):
                         raise
                     logger.warning("asking the engine for %s again: %s", self._name, error.message)
                     await self._sleep(_RETRY_SECONDS)
                 else:
+                    self._limit.note(time.monotonic() - begun)
                     return deployed.contract, outputs
         finally:
             if patience is not None:
