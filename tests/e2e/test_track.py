@@ -58,7 +58,10 @@ def test_a_model_folder_gives_what_its_registered_model_gives(
     assert made == [frame for frame in poses(reference) if frame[0] == video.name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
+)
 def test_a_command_that_was_stopped_leaves_nothing_and_goes_on(
     number: signal.Signals,
     video: Path,
@@ -74,7 +77,7 @@ def test_a_command_that_was_stopped_leaves_nothing_and_goes_on(
     stopped.wait_for_frames(16)
     processes, folder = stopped.belongings()
     status = stopped.end(number)
-    assert status == {signal.SIGINT: 130, signal.SIGKILL: -9}[number]
+    assert status == {signal.SIGINT: 130, signal.SIGKILL: -9, signal.SIGHUP: 129}[number]
     assert_nothing_left(processes, folder)
     assert not out.exists()
     if number != signal.SIGKILL:

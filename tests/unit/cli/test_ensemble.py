@@ -15,6 +15,7 @@ import pytest
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
 from shoal_cli.ensemble.lock import current_holder
+from shoal_cli.ensemble.running import running_ensemble
 from shoal_cli.ensemble.services import socket_folder, tcp_targets, unix_targets
 from shoal_cli.ensemble.specification import Service, Specification, Supervision
 from shoal_cli.ensemble.state import EnsembleState
@@ -215,6 +216,40 @@ def test_shared_memory_of_a_killed_service_is_removed_with_the_ensemble(
     command.wait()
     assert_nothing_left(processes, folder)
     assert not regions[0].exists()
+
+
+def machine(home: Home, folder: Path) -> Specification:
+    """An ensemble as `shoal up` starts it."""
+    return replace(specification(home, folder, one={}), mode="machine")
+
+
+def test_an_ensemble_that_is_left_serves_until_it_is_told_to_stop(home: Home, folder: Path) -> None:
+    ensemble = LaunchedEnsemble(machine(home, folder))
+    ensemble.wait_until_serving()
+    ensemble.leave()
+    holder = current_holder(home.lock_file)
+    assert holder is not None
+    running = running_ensemble(home)
+    assert running is not None
+    (state,) = running.state.services
+    os.kill(state.pid, signal.SIGKILL)
+    wait_until(lambda: running_ensemble(home).state.services[0].restart_count == 1)
+    running.wait_until_serving()
+    processes = descendants(holder.pid)
+    os.kill(holder.pid, signal.SIGTERM)
+    os.waitpid(holder.pid, 0)
+    assert_nothing_left(processes, folder)
+    assert running_ensemble(home) is None
+
+
+def test_an_ensemble_that_was_not_left_ends_with_whoever_started_it(
+    home: Home, folder: Path, others: set[int]
+) -> None:
+    ensemble = LaunchedEnsemble(machine(home, folder))
+    ensemble.wait_until_serving()
+    processes = descendants(os.getpid()) - others
+    ensemble.stop()
+    assert_nothing_left(processes, folder)
 
 
 def test_a_command_whose_supervisor_is_killed_leaves_no_sockets(home: Home, folder: Path) -> None:

@@ -2,6 +2,6 @@
 
 import sys
 
-from shoal_cli.main import main
+from shoal_cli.entry import run
 
-sys.exit(main())
+sys.exit(run())

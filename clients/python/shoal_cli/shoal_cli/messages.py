@@ -1,5 +1,6 @@
 """What the command says on standard error: one line each, headed by its name."""
 
+import contextlib
 import sys
 
 
@@ -15,5 +16,6 @@ def warning(message: str) -> None:
 
 
 def _write(line: str) -> None:
-    sys.stderr.write(" ".join(line.split()) + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a terminal that has gone reads nothing
+        sys.stderr.write(" ".join(line.split()) + "\n")
+        sys.stderr.flush()

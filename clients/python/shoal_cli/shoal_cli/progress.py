@@ -1,5 +1,6 @@
 """How far long work is: one line that moves in a terminal, a line now and then elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections import deque
@@ -81,8 +82,9 @@ class Progress:
         self._write(f"{_CLEAR_LINE}{text}" if self._moves else f"{text}\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a terminal that has gone shows nothing
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def progress_text(

@@ -12,7 +12,7 @@ from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.leftovers import remove_socket_folder
 from shoal_cli.ensemble.liveness import died, serves, silent
 from shoal_cli.ensemble.logs import open_log
-from shoal_cli.ensemble.specification import Specification
+from shoal_cli.ensemble.specification import STAY, Specification
 from shoal_cli.ensemble.state import ServiceState
 from shoal_core.errors import FailedPrecondition, Internal, ShoalError, Unavailable
 
@@ -86,8 +86,6 @@ class LaunchedEnsemble:
         """Ends the ensemble and waits until nothing of it is left."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        if self._specification.mode == "machine":
-            self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -100,6 +98,7 @@ class LaunchedEnsemble:
     def leave(self) -> None:
         """Lets the ensemble run on without this process."""
         assert self._process.stdin is not None
+        self._process.stdin.write(STAY)
         self._process.stdin.close()
         self._events.close()
         self._process.returncode = 0  # it is not waited for: its life goes on after ours

@@ -36,17 +36,26 @@ def read_settings(home: Home) -> EnsembleSettings:
     path = home.config_file
     try:
         tables = tomllib.loads(path.read_text())
-        known = {field.name for field in dataclasses.fields(EnsembleSettings)}
-        _check_known(tables, known)
-        supervision = tables.get("supervision", {})
+        _check_known(tables, {field.name for field in dataclasses.fields(EnsembleSettings)})
+        supervision = _table(tables, "supervision")
         _check_known(supervision, {field.name for field in dataclasses.fields(Supervision)})
-        return EnsembleSettings(Supervision(**supervision), tables.get("services", {}))
+        services = _table(tables, "services")
+        return EnsembleSettings(
+            Supervision(**supervision), {name: _table(services, name) for name in services}
+        )
     except (FileNotFoundError, NotADirectoryError):
         return EnsembleSettings()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument("CONFIG_INVALID", f"{path} is not TOML: {error}.") from error
     except InvalidArgument as error:
         raise InvalidArgument(error.reason, f"{path}: {error.message}") from error
+
+
+def _table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise InvalidArgument("CONFIG_INVALID", f"{name!r} is {table!r}; it must be a table.")
+    return table
 
 
 def _check_known(table: Mapping[str, Any], known: set[str]) -> None:

@@ -8,6 +8,9 @@ from typing import Literal, Self
 
 from shoal_core.errors import InvalidArgument
 
+STAY = b"stay\n"
+"""Said to a supervisor, it lets the ensemble outlive the command that has started it."""
+
 Mode = Literal["embedded", "machine"]
 
 

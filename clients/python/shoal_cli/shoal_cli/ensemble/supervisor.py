@@ -8,9 +8,10 @@ standard input and says what happens in lines of JSON on its standard output:
     {"event": "refused", "reason": ..., "message": ...}
 
 A service that ends is started again, and one that does not answer is killed first; one that
-ends again and again, or cannot start at all, is given up. An embedded ensemble ends when its
-standard input is closed, which the death of the command does, or with a service that is given
-up. That of `shoal up` ends on SIGTERM. Either way the
+ends again and again, or cannot start at all, is given up. An ensemble ends when its standard
+input is closed, which the death of the command does, unless the line `stay` was read before:
+`shoal up` says so once all serves. It also ends on SIGTERM, and an embedded one with a service
+that is given up. Either way the
 supervisor waits for its services, kills those that stay, and removes the sockets' folder. If
 it is killed itself, the services still end with it, and the next one cleans up after it.
 """
@@ -32,7 +33,7 @@ from shoal_cli.ensemble.leftovers import remove_dead_regions, remove_socket_fold
 from shoal_cli.ensemble.lock import Holder, HomeLock
 from shoal_cli.ensemble.logs import stamped, trim
 from shoal_cli.ensemble.pulse import GrpcChecker, Pulse
-from shoal_cli.ensemble.specification import Specification
+from shoal_cli.ensemble.specification import STAY, Specification
 from shoal_cli.ensemble.state import EnsembleState
 from shoal_cli.ensemble.upkeep import Upkeep
 from shoal_cli.ensemble.wakeup import Wakeup
@@ -109,17 +110,18 @@ class Supervisor:
         return upkeep
 
     def _watch(self, children: Children, upkeep: Upkeep) -> None:
-        embedded = self._specification.mode == "embedded"
-        watched = [self._wakeup.fileno(), *([_LIFELINE] if embedded else [])]
+        watched = [self._wakeup.fileno(), _LIFELINE]
         while not self._wakeup.stop_requested:
             ready, _, _ = select.select(watched, [], [], upkeep.seconds_to_next())
             self._wakeup.drain()
-            if _LIFELINE in ready and not os.read(_LIFELINE, 4096):
-                return
+            if _LIFELINE in ready:
+                if os.read(_LIFELINE, 4096) != STAY:
+                    return
+                watched.remove(_LIFELINE)
             has_changed, given_up = upkeep.tend()
             for state in given_up:
                 _send({"event": "given_up", "service": dataclasses.asdict(state)})
-            if given_up and embedded:
+            if given_up and self._specification.mode == "embedded":
                 return
             if has_changed:
                 self._write_state(children)
