@@ -1,6 +1,14 @@
-"""The name of a video inside a file that holds several: `file.h5#dataset/path`."""
+"""How videos are named that are more, or less, than a file.
+
+A video inside a file that holds several is `file.h5#dataset/path`. An imgstore is the folder that
+holds its `metadata.yaml`, or that file.
+"""
 
 import re
+from pathlib import PurePath
+
+IMGSTORE_METADATA = "metadata.yaml"
+"""What makes a folder of chunks an imgstore."""
 
 _DATASET = re.compile(r"(.*?\.(?:h5|hdf5|slp))#(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -9,3 +17,8 @@ def split_dataset(path: str) -> tuple[str, str | None]:
     """Returns the file and the dataset that a path names; None where it names no dataset."""
     named = _DATASET.fullmatch(path)
     return (path, None) if named is None else (named[1], named[2])
+
+
+def imgstore_folder(path: PurePath) -> PurePath:
+    """Returns the folder of the imgstore that a path names, if it names one."""
+    return path.parent if path.name == IMGSTORE_METADATA else path

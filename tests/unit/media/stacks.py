@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from .camera_files import write_image_store, write_seq, write_seq_of_files
 from .videos import scene
 
 FRAME_COUNT = 24
@@ -113,5 +114,10 @@ WRITERS: dict[str, Callable[[Path, Stack], Path]] = {
     "hdf5, chunks of frames": write_hdf5(chunks=True, compression="gzip"),
     "hdf5, channels first": write_channels_first,
     "images": write_images,
+    "norpix 3": write_seq(3),
+    "norpix 5": write_seq(5),
+    "norpix of images": write_seq_of_files(".png", version=3),
+    "imgstore of images": write_image_store(".png"),
+    "imgstore of arrays": write_image_store(".npy"),
 }
 STACKS: dict[str, Callable[[], Stack]] = {"gray": gray_FHW, "rgb": rgb_FHWC, "16-bit": deep_FHW}

@@ -30,6 +30,8 @@ class StoredFrames:
     content_hash: str
     missing_frame_count: int | None = 0
     """As `VideoInfo.missing_frame_count`."""
+    fps: float | None = None
+    """Nominal frames per second, where the store has a clock."""
 
 
 class FrameStore(ABC):
@@ -49,6 +51,10 @@ class FrameStore(ABC):
     @abstractmethod
     def name_of(self, frame_index: int) -> str:
         """Returns what to call a picture in a message: its file, or its place in one."""
+
+    def time_ms(self, frame_index: int) -> float | None:
+        """Returns when a picture was taken, from the first; None where that is not stored."""
+        return None
 
     @abstractmethod
     def close(self) -> None:
@@ -79,7 +85,7 @@ class StoredReader(VideoReader):
             frame_count=frames.frame_count,
             height_px=height_px,
             width_px=width_px,
-            fps=None,
+            fps=frames.fps,
             is_gray=all((frame == frame[..., :1]).all() for frame in self._sampled(3)),
             keyframe_indices_K=frames.readable_indices_K,
             content_hash=frames.content_hash,
@@ -139,6 +145,10 @@ class StoredReader(VideoReader):
             frame_index=frame_index,
             path=self._info.path,
         )
+
+    def _time_ms(self, frame_index: int) -> float:
+        time_ms = self._store.time_ms(frame_index)
+        return super()._time_ms(frame_index) if time_ms is None else time_ms
 
     def _release(self) -> None:
         self._store.close()

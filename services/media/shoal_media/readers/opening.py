@@ -9,6 +9,9 @@ from shoal_media.frames import Channels
 from shoal_media.readers.container import ContainerReader
 from shoal_media.readers.frame_store import FrameStore, StoredReader, window_refused
 from shoal_media.readers.image_folder import ImageFolder
+from shoal_media.readers.imgstore import ImgStore, is_imgstore
+from shoal_media.readers.norpix import NorpixSequence
+from shoal_media.readers.norpix_header import SEQ_SIGNATURE
 from shoal_media.readers.reader import VideoReader
 from shoal_media.readers.window import Window
 
@@ -27,9 +30,9 @@ def open_video(
     """Returns a reader of the video file, stack, dataset or folder of images at `path`.
 
     Args:
-        path: A file that FFmpeg can demux (mp4, avi, mov, mkv, ...), a TIFF stack, an HDF5 file
-            or `.pkg.slp` (`file.h5#dataset/path` where it holds several videos), or a folder of
-            images.
+        path: A file that FFmpeg can demux (mp4, avi, mov, mkv, ...), a TIFF stack, a Norpix
+            sequence, an HDF5 file or `.pkg.slp` (`file.h5#dataset/path` where it holds several
+            videos), an imgstore, or a folder of images.
         channels: 1 for gray, 3 for RGB; None gives 1 for a gray video and 3 for a colour one.
         thread_count: Decoding threads of a container (at least 1). More than one decodes frames
             in parallel, which helps long sequential reads and slows single random reads a little.
@@ -44,7 +47,7 @@ def open_video(
         PermissionDenied: VIDEO_FORBIDDEN when the file may not be read.
     """
     path = Path(path)
-    store = _store(path)
+    store = _store(path, thread_count)
     if store is not None:
         return StoredReader(store, channels=channels, window=window)
     if window is not None:
@@ -52,12 +55,16 @@ def open_video(
     return ContainerReader(path, channels=channels, thread_count=thread_count)
 
 
-def _store(path: Path) -> FrameStore | None:
+def _store(path: Path, thread_count: int) -> FrameStore | None:
     """Returns the single pictures at `path`; None if it is for FFmpeg to read."""
     file_name, dataset = split_dataset(str(path))
+    if dataset is None and is_imgstore(path):
+        return ImgStore(path, thread_count=thread_count)
     if dataset is None and path.is_dir():
         return ImageFolder(path)
     head = _head(Path(file_name))
+    if head.startswith(SEQ_SIGNATURE):
+        return NorpixSequence(path)
     if head[:4] in _TIFF_SIGNATURES:
         from shoal_media.readers.tiff_stack import TiffStack
 
