@@ -6,6 +6,7 @@ with B-frames: their presentation times are missing or guessed wrongly), the vid
 once instead.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,20 @@ from numpy.typing import NDArray
 from shoal_core.errors import DataLoss, InvalidArgument, ShoalError
 from shoal_media.content_hash import hash_file
 from shoal_media.frames import Channels
+from shoal_media.readers.deep_gray import DeepGrayConverter, is_deep_gray, levels
 from shoal_media.readers.frame_decoder import FrameDecoder, decode_stamped
 from shoal_media.readers.packet_index import NO_TIMESTAMP, PacketIndex, presentation_order
 from shoal_media.readers.packet_source import PacketSource, unreadable
+from shoal_media.readers.picture_converter import PictureConverter
 from shoal_media.readers.pixels import PixelConverter
 from shoal_media.readers.reader import VideoInfo, VideoReader
+from shoal_media.readers.window import (
+    WINDOW_SAMPLE_COUNT,
+    Window,
+    dynamic_range,
+    evenly_spaced,
+    window_refused,
+)
 
 _TIMED_FORMATS = frozenset({"mov", "matroska", "webm", "mpegts"})
 
@@ -28,7 +38,14 @@ _TIMED_FORMATS = frozenset({"mov", "matroska", "webm", "mpegts"})
 class ContainerReader(VideoReader):
     """Frames of a video file; see `open_video` for arguments and errors."""
 
-    def __init__(self, path: Path, *, channels: Channels | None, thread_count: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        channels: Channels | None,
+        thread_count: int,
+        window: Window | None = None,
+    ) -> None:
         if thread_count < 1:
             raise InvalidArgument(
                 "THREADS_OUT_OF_RANGE",
@@ -39,7 +56,7 @@ class ContainerReader(VideoReader):
         try:
             self._decoder, missing = _decoder_of_readable_part(path, self._source)
             self._tells_times = _tells_times(self._source)
-            self._pixels = PixelConverter(_sample(path, self._decoder))
+            self._pixels = _converter(path, self._decoder, window)
             super().__init__(self._describe(path, missing), channels)
         except ShoalError:
             self._source.close()
@@ -61,6 +78,7 @@ class ContainerReader(VideoReader):
             keyframe_indices_K=keyframe_indices_K,
             content_hash=hash_file(path),
             missing_frame_count=missing_frame_count,
+            window=self._pixels.window,
         )
 
     def _decode_into(self, frame_index: int, out_HWC: NDArray[np.uint8]) -> None:
@@ -123,18 +141,40 @@ def _tells_times(source: PacketSource) -> bool:
     return source.table.has_unique_pts and bool(formats & _TIMED_FORMATS)
 
 
+def _converter(path: Path, decoder: FrameDecoder, window: Window | None) -> PictureConverter:
+    """Returns what converts the pictures.
+
+    Raises:
+        InvalidArgument: VIDEO_UNREADABLE, WINDOW_INVALID or WINDOW_NOT_APPLICABLE.
+    """
+    samples = _sample(path, decoder)
+    if is_deep_gray(samples[0]):
+        if window is None:
+            spread = evenly_spaced(decoder.index.frame_count, WINDOW_SAMPLE_COUNT)
+            window = dynamic_range(map(levels, list(_readable(decoder, spread)) or samples))
+        return DeepGrayConverter(samples[0], window)
+    if window is not None:
+        raise window_refused(path)
+    return PixelConverter(samples)
+
+
+def _readable(decoder: FrameDecoder, frame_indices: Iterable[int]) -> Iterator[Any]:
+    """Yields pictures, without those that are damaged: they are reported when asked for."""
+    for frame_index in frame_indices:
+        with suppress(DataLoss):
+            yield decoder.frame(frame_index)
+
+
 def _sample(path: Path, decoder: FrameDecoder) -> list[Any]:
-    """Returns frame 0, a middle and the last keyframe as decoded pictures."""
+    """Returns frame 0, the last and a middle keyframe, as far as they can be decoded."""
     keyframe_indices = decoder.index.keyframe_indices
     places = sorted({len(keyframe_indices) // 2, len(keyframe_indices) - 1} - {0, -1})
-    samples = []
-    for place in reversed(places):
-        with suppress(DataLoss):  # A damaged frame is reported when it is asked for.
-            samples.append(decoder.frame(int(keyframe_indices[place])))
+    samples = list(_readable(decoder, (int(keyframe_indices[p]) for p in reversed(places))))
     try:
         samples.insert(0, decoder.frame(0))
     except DataLoss as error:
-        raise unreadable(path, "cannot be decoded from its first frame on; repair it") from error
+        if not samples:
+            raise unreadable(path, "has no keyframe that can be decoded; repair it") from error
     return samples
 
 

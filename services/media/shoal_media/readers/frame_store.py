@@ -4,6 +4,7 @@ Axis legend: H height, W width, C channels (1 = gray, 3 = RGB), K readable frame
 """
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,14 @@ from numpy.typing import NDArray
 from shoal_core.errors import DataLoss, InvalidArgument
 from shoal_media.frames import Channels, Pixels, with_channels
 from shoal_media.readers.reader import VideoInfo, VideoReader
-from shoal_media.readers.window import Window, Windowing, dynamic_range
-
-_WINDOW_SAMPLE_COUNT = 16
+from shoal_media.readers.window import (
+    WINDOW_SAMPLE_COUNT,
+    Window,
+    Windowing,
+    dynamic_range,
+    evenly_spaced,
+    window_refused,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +75,7 @@ class StoredReader(VideoReader):
     ) -> None:
         self._store = store
         try:
-            first = self._sampled(1)[0]
+            first = (self._sampled(1) or self._required_samples())[0]
             self._dtype = first.dtype
             self._windowing = self._chosen_windowing(window)
             super().__init__(self._describe(first.shape[0], first.shape[1]), channels)
@@ -95,26 +101,32 @@ class StoredReader(VideoReader):
 
     def _chosen_windowing(self, window: Window | None) -> Windowing | None:
         if self._dtype == np.uint16:
-            sampled = self._sampled(_WINDOW_SAMPLE_COUNT) if window is None else []
-            return Windowing(dynamic_range(sampled) if window is None else window)
+            return Windowing(dynamic_range(self._required_samples()) if window is None else window)
         if window is not None:
             raise window_refused(self._store.frames.path)
         return None
 
     def _sampled(self, count: int) -> list[Pixels]:
-        """Returns evenly spaced pictures, the first and the last among them."""
+        """Returns evenly spaced pictures, the first and the last among them, if readable."""
         indices_K = self._store.frames.readable_indices_K
-        places = sorted(
-            {place * (len(indices_K) - 1) // max(1, count - 1) for place in range(count)}
-        )
-        try:
-            return [self._store.pixels(int(indices_K[place])) for place in places]
-        except DataLoss as error:
+        samples = []
+        for place in evenly_spaced(len(indices_K), count):
+            with suppress(DataLoss):  # A damaged picture is reported when it is asked for.
+                samples.append(self._store.pixels(int(indices_K[place])))
+        return samples
+
+    def _required_samples(self) -> list[Pixels]:
+        samples = self._sampled(WINDOW_SAMPLE_COUNT)
+        if not samples:
+            frames = self._store.frames
+            name = self._store.name_of(int(frames.readable_indices_K[0]))
             raise InvalidArgument(
                 "VIDEO_UNREADABLE",
-                f"{self._store.frames.path} holds an unusable picture: {error.message}",
-                path=self._store.frames.path,
-            ) from error
+                f"{frames.path} holds no usable picture; {name}, for one, is damaged; copy it "
+                "again.",
+                path=frames.path,
+            )
+        return samples
 
     def _decode_into(self, frame_index: int, out_HWC: NDArray[np.uint8]) -> None:
         stored_HWC = self._store.pixels(frame_index)
@@ -165,13 +177,4 @@ def unreadable_frame(frame_index: int, name: str, cure: str) -> DataLoss:
         "FRAME_UNREADABLE",
         f"Frame {frame_index} cannot be read from {name}; {cure}.",
         frame_index=frame_index,
-    )
-
-
-def window_refused(path: Path) -> InvalidArgument:
-    """Returns the error of a window for pixels of 8 bits."""
-    return InvalidArgument(
-        "WINDOW_NOT_APPLICABLE",
-        f"{path} has 8 bits a channel, which are shown as they are; leave the window out.",
-        path=path,
     )

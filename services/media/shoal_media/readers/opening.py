@@ -7,7 +7,7 @@ from shoal_core.image_names import IMAGE_SUFFIXES
 from shoal_core.video_path import split_dataset
 from shoal_media.frames import Channels
 from shoal_media.readers.container import ContainerReader
-from shoal_media.readers.frame_store import FrameStore, StoredReader, window_refused
+from shoal_media.readers.frame_store import FrameStore, StoredReader
 from shoal_media.readers.image_folder import ImageFolder
 from shoal_media.readers.imgstore import ImgStore, is_imgstore
 from shoal_media.readers.norpix import NorpixSequence
@@ -36,8 +36,9 @@ def open_video(
         channels: 1 for gray, 3 for RGB; None gives 1 for a gray video and 3 for a colour one.
         thread_count: Decoding threads of a container (at least 1). More than one decodes frames
             in parallel, which helps long sequential reads and slows single random reads a little.
-        window: For 16-bit pixels only: the levels (low, high) that become 0 and 255. None takes
-            the smallest and the largest level of 16 evenly spaced frames.
+        window: For pixels of more than 8 bits, in a container for gray ones only: the levels
+            (low, high) that become 0 and 255. None takes the smallest and the largest level of
+            16 evenly spaced frames.
 
     Raises:
         NotFound: VIDEO_NOT_FOUND when nothing is there, DATASET_NOT_FOUND.
@@ -50,9 +51,7 @@ def open_video(
     store = _store(path, thread_count)
     if store is not None:
         return StoredReader(store, channels=channels, window=window)
-    if window is not None:
-        raise window_refused(path)
-    return ContainerReader(path, channels=channels, thread_count=thread_count)
+    return ContainerReader(path, channels=channels, thread_count=thread_count, window=window)
 
 
 def _store(path: Path, thread_count: int) -> FrameStore | None:

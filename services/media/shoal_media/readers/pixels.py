@@ -24,8 +24,8 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from shoal_core.errors import DataLoss
 from shoal_media.frames import rgb_to_gray_into
+from shoal_media.readers.picture_converter import PictureConverter, plane_rows
 
 _LUMA_FIRST_FORMATS = frozenset(
     {
@@ -43,49 +43,22 @@ _LIMITED_RANGE_LINES = (
 )
 
 
-class PixelConverter:
+class PixelConverter(PictureConverter):
     """Converts the pictures of one video; holds the scaler's context and the gray table."""
 
     def __init__(self, samples_S: Sequence[Any]) -> None:
         """Learns from the sampled pictures (av.VideoFrame), of which the first is frame 0."""
-        self._reformatter = VideoReformatter()
         first = samples_S[0]
-        self._picture_size = (first.height, first.width)
-        self._quarter_turns = round(first.rotation / 90) % 4
+        super().__init__(first)
+        self._reformatter = VideoReformatter()
         self._table: GrayTable | None = None
         rgb_S = [self._rgb(sample) for sample in samples_S]
         self.is_gray = all(
             _chroma_is_neutral(sample) or _channels_are_equal(rgb_HWC)
             for sample, rgb_HWC in zip(samples_S, rgb_S, strict=True)
         )
-        """Whether red, green and blue are equal in every sample."""
         if self.is_gray and first.format.name in _LUMA_FIRST_FORMATS:
             self._table = self._learned_table(samples_S, rgb_S)
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """(height, width) of the converted frames, after rotation."""
-        height, width = self._picture_size
-        return (width, height) if self._quarter_turns % 2 else (height, width)
-
-    def convert_into(self, picture: Any, out_HWC: NDArray[np.uint8]) -> None:
-        """Writes the picture into `out_HWC` [H, W, 1 or 3].
-
-        Raises:
-            DataLoss: FRAME_UNREADABLE when the picture has another size than the first.
-        """
-        if (picture.height, picture.width) != self._picture_size:
-            raise DataLoss(
-                "FRAME_UNREADABLE",
-                f"A frame of {picture.width}x{picture.height} px follows frames of "
-                f"{self._picture_size[1]}x{self._picture_size[0]} px; cut the video there.",
-            )
-        if not self._quarter_turns:
-            self._convert_upright(picture, out_HWC)
-            return
-        upright_HWC = np.empty((*self._picture_size, out_HWC.shape[2]), np.uint8)
-        self._convert_upright(picture, upright_HWC)
-        np.copyto(out_HWC, np.rot90(upright_HWC, self._quarter_turns))
 
     def _convert_upright(self, picture: Any, out_HWC: NDArray[np.uint8]) -> None:
         if out_HWC.shape[2] == 3:
@@ -164,18 +137,13 @@ def _chroma_is_neutral(picture: Any) -> bool:
     if not picture.format.name.startswith("yuv") or picture.format.components[0].bits != 8:
         return False
     return len(picture.planes) == 3 and all(
-        (_rows(plane)[:, : plane.width] == 128).all() for plane in picture.planes[1:]
+        (plane_rows(plane)[:, : plane.width] == 128).all() for plane in picture.planes[1:]
     )
-
-
-def _rows(plane: Any) -> NDArray[np.uint8]:
-    """Returns a view of the plane's lines, padding included."""
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
 
 
 def _plane_view(picture: Any, channels: int) -> NDArray[np.uint8]:
     """Returns the first plane as [H, W, channels] without a copy."""
-    rows = _rows(picture.planes[0])
+    rows = plane_rows(picture.planes[0])
     row_bytes = picture.width * channels
     return rows[:, :row_bytes].reshape(picture.height, picture.width, channels)
 

@@ -4,6 +4,7 @@ Axis legend: L levels, H height, W width, C channels.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from shoal_media.frames import Pixels
 Window = tuple[int, int]
 """(low, high): the levels that become 0 and 255; what lies outside becomes 0 or 255."""
 
+WINDOW_SAMPLE_COUNT = 16
+"""Evenly spaced frames whose levels give the default window."""
 _LEVEL_COUNT = 1 << 16
 
 
@@ -47,3 +50,18 @@ def dynamic_range(frames_HWC: Iterable[Pixels]) -> Window:
     if low == high:
         return (low, high + 1) if high + 1 < _LEVEL_COUNT else (low - 1, high)
     return low, high
+
+
+def evenly_spaced(frame_count: int, sample_count: int) -> list[int]:
+    """Returns at most `sample_count` places, the first and the last among them, in order."""
+    last = frame_count - 1
+    return sorted({place * last // max(1, sample_count - 1) for place in range(sample_count)})
+
+
+def window_refused(path: Path) -> InvalidArgument:
+    """Returns the error of a window for pixels of 8 bits."""
+    return InvalidArgument(
+        "WINDOW_NOT_APPLICABLE",
+        f"{path} has 8 bits a channel, which are shown as they are; leave the window out.",
+        path=path,
+    )
