@@ -1,11 +1,15 @@
-"""`shoal.common.v1` parameters → domain settings, checked field by field."""
+"""`shoal.common.v1` parameters ↔ domain settings, checked field by field."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from shoal.common.v1 import parameters_pb2 as pb
+from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.settings import InferenceSettings
 from shoal_core.errors import InvalidArgument
+from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
 from shoal_core.tracking import WindowTracker
 
@@ -19,6 +23,11 @@ _ASSIGNMENTS: Mapping[pb.Assignment.ValueType, Any] = {
     pb.ASSIGNMENT_HUNGARIAN: "hungarian",
     pb.ASSIGNMENT_GREEDY: "greedy",
 }
+_OVERLAP_MEASURES: Mapping[pb.OverlapMeasure.ValueType, Any] = {
+    pb.OVERLAP_MEASURE_NONE: "none",
+    pb.OVERLAP_MEASURE_IOU: "iou",
+    pb.OVERLAP_MEASURE_OKS: "oks",
+}
 
 
 def inference_settings(message: pb.InferenceParameters) -> InferenceSettings:
@@ -31,7 +40,68 @@ def inference_settings(message: pb.InferenceParameters) -> InferenceSettings:
     _check_range(given, "peak_threshold", 0, 10)
     _check_range(given, "max_instances", 1, 1000)
     _check_range(given, "batch_size", 1, 256)
-    return InferenceSettings(part_grouping=_part_grouping(message.part_grouping), **given)
+    return InferenceSettings(
+        part_grouping=_part_grouping(message.part_grouping),
+        filters=_filters(message.filters),
+        **given,
+    )
+
+
+def resolved_inference(
+    message: pb.InferenceParameters, contract: PoseContract
+) -> pb.InferenceParameters:
+    """Returns the same parameters with every default written out, those of the model included.
+
+    `max_instances` and `min_instance_score` stay absent where there is no such limit.
+
+    Raises:
+        InvalidArgument: PARAMETER_INVALID, naming the field and its range.
+    """
+    settings = inference_settings(message)
+    grouping, filters = settings.part_grouping, settings.filters
+    threshold = settings.peak_threshold
+    return pb.InferenceParameters(
+        peak_threshold=contract.peak_threshold if threshold is None else threshold,
+        max_instances=settings.max_instances,
+        batch_size=settings.batch_size,
+        part_grouping=pb.PartGroupingParameters(
+            max_edge_length_ratio=grouping.max_edge_length_ratio,
+            dist_penalty_weight=grouping.dist_penalty_weight,
+            min_instance_peaks=grouping.min_instance_peaks,
+            min_line_scores=grouping.min_line_scores,
+            n_points=grouping.n_points,
+        ),
+        filters=pb.InstanceFilterParameters(
+            min_visible_nodes=filters.min_visible_nodes,
+            min_visible_node_fraction=filters.min_visible_node_fraction,
+            min_mean_node_score=filters.min_mean_node_score,
+            min_instance_score=filters.min_instance_score,
+            overlapping_method=_key(filters.overlapping_method, _OVERLAP_MEASURES),
+            overlapping_threshold=filters.overlapping_threshold,
+        ),
+    )
+
+
+def resolved_tracker(message: pb.TrackerParameters) -> pb.TrackerParameters | None:
+    """Returns the same tracker with every default written out; None where no method is given.
+
+    `max_tracks` and `target_instance_count` stay absent where there is no such limit.
+
+    Raises:
+        InvalidArgument: PARAMETER_INVALID, naming the field and its range.
+    """
+    config = tracker_config(message)
+    if config is None:
+        return None
+    window = pb.WindowTrackerParameters(
+        window_frame_count=config.window,
+        similarity=_key(config.similarity, _SIMILARITIES),
+        assignment=_key(config.assignment, _ASSIGNMENTS),
+        max_tracks=config.max_tracks,
+        target_instance_count=config.target_instance_count,
+        min_similarity=config.min_similarity,
+    )
+    return pb.TrackerParameters(window=window)
 
 
 def tracker_config(message: pb.TrackerParameters) -> WindowTracker | None:
@@ -68,16 +138,43 @@ def _part_grouping(message: pb.PartGroupingParameters) -> PartGrouping:
         "dist_penalty_weight",
         "min_instance_peaks",
         "min_line_scores",
+        "n_points",
     )
     _check_range(given, "max_edge_length_ratio", 1e-6, 1000)
     _check_range(given, "dist_penalty_weight", 0, 1000)
     _check_range(given, "min_instance_peaks", 0, 1000)
     _check_range(given, "min_line_scores", -1, 1)
+    _check_range(given, "n_points", 2, 100)
     return PartGrouping(**given)
 
 
+def _filters(message: pb.InstanceFilterParameters) -> InstanceFilters:
+    given = _given(
+        message,
+        "min_visible_nodes",
+        "min_visible_node_fraction",
+        "min_mean_node_score",
+        "min_instance_score",
+        "overlapping_threshold",
+    )
+    _check_range(given, "min_visible_nodes", 0, 1000)
+    _check_range(given, "min_visible_node_fraction", 0, 1)
+    _check_range(given, "min_mean_node_score", 0, 10)
+    _check_range(given, "min_instance_score", -1000, 1000)
+    _check_range(given, "overlapping_threshold", 0, 1)
+    if message.overlapping_method != pb.OVERLAP_MEASURE_UNSPECIFIED:
+        method = message.overlapping_method
+        given["overlapping_method"] = _choice("overlapping_method", method, _OVERLAP_MEASURES)
+    return InstanceFilters(**given)
+
+
 def _given(message: Any, *fields: str) -> dict[str, Any]:
-    return {field: getattr(message, field) for field in fields if message.HasField(field)}
+    return {field: _exact(getattr(message, field)) for field in fields if message.HasField(field)}
+
+
+def _exact(value: float) -> float:
+    """Returns the number that was meant: 0.05, not the float32 beside it that was sent."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _check_range(given: Mapping[str, Any], field: str, low: float, high: float) -> None:
@@ -99,3 +196,7 @@ def _choice(field: str, value: int, choices: Mapping[Any, Any]) -> Any:
             value=value,
         )
     return choices[value]
+
+
+def _key(value: str, choices: Mapping[Any, Any]) -> Any:
+    return next(key for key, choice in choices.items() if choice == value)

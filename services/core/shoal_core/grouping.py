@@ -38,11 +38,14 @@ class PartGrouping:
     dist_penalty_weight: float = 1.0
     """Factor on the penalty of longer edges; 0 switches it off."""
     min_line_scores: float = 0.25
-    """Score (-1 to 1, penalty included) below which two peaks are never joined."""
+    """Score (-1 to 1, penalty included) below which two peaks are never joined. Such pairs take no
+    part in the matching; SLEAP drops them after it, where they may have cost a good pair its
+    place."""
     min_instance_peaks: float = 0.0
-    """Fewest peaks of an animal; below 1 it is a fraction of the skeleton's nodes."""
-    max_instances: int | None = None
-    """Most animals returned, best scores first; None: all."""
+    """Fewest peaks of an animal; below 1 it is a fraction of the skeleton's nodes, rounded down
+    to whole peaks as in SLEAP."""
+    n_points: int = 10
+    """Samples along the line between two peaks; for whoever computes the line scores."""
 
     def __post_init__(self) -> None:
         if self.max_edge_length_ratio <= 0 or self.dist_penalty_weight < 0:
@@ -52,12 +55,6 @@ class PartGrouping:
                 f"dist_penalty_weight ({self.dist_penalty_weight}) must not be negative.",
                 max_edge_length_ratio=self.max_edge_length_ratio,
                 dist_penalty_weight=self.dist_penalty_weight,
-            )
-        if self.max_instances is not None and self.max_instances < 1:
-            raise InvalidArgument(
-                "GROUPING_INVALID",
-                f"max_instances is {self.max_instances}; give at least 1, or None for all.",
-                max_instances=self.max_instances,
             )
 
 
@@ -110,11 +107,17 @@ def group_parts(
             (float(peak_values_NP[node, place]), [(int(node), int(place))])
             for node, place in zip(*np.nonzero(present_NP), strict=True)
         ]
-    fewest = grouping.min_instance_peaks
-    fewest = fewest if fewest >= 1 else fewest * len(skeleton.nodes)
+    fewest = _fewest_peaks(grouping.min_instance_peaks, len(skeleton.nodes))
     groups = [group for group in groups if len(group[1]) >= fewest]
     groups.sort(key=lambda group: (-group[0], group[1]))
-    return _poses(groups[: grouping.max_instances], peaks_px_NP2, peak_values_NP, frame_index)
+    return _poses(groups, peaks_px_NP2, peak_values_NP, frame_index)
+
+
+def _fewest_peaks(min_instance_peaks: float, node_count: int) -> float:
+    if min_instance_peaks >= 1:
+        return min_instance_peaks
+    # In float32, which parameters become on the wire: 0.7 of 10 nodes are 7 there as well.
+    return float(np.floor(np.float32(min_instance_peaks) * np.float32(node_count)))
 
 
 def _gains(

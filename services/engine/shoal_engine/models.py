@@ -22,10 +22,14 @@ from shoal_engine.tensors import ANY_LENGTH, DTYPES, TensorSpec
 Arrays = Mapping[str, NDArray[Any]]
 
 IMAGES = "images"
+LINE_SAMPLES = "line_samples"
+"""Where along the line from a peak to another, 0 to 1, fields are read; ten places by default."""
 _WARM_UP_SIDE_PX = 128
+_LINE_SAMPLES_T = np.linspace(0, 1, 10, dtype=np.float32)
 _OPTIONAL = (
     TensorSpec("peak_threshold", "FP32", (ANY_LENGTH, 1), optional=True),
     TensorSpec("max_instances", "INT32", (ANY_LENGTH, 1), optional=True),
+    TensorSpec(LINE_SAMPLES, "FP32", (ANY_LENGTH, ANY_LENGTH), optional=True),
 )
 """Inputs that every pose model accepts, whether or not its chain reads them."""
 
@@ -155,6 +159,7 @@ class Model:
 
         Raises:
             InvalidArgument: INPUT_REJECTED when a graph cannot work on such inputs.
+            FailedPrecondition: MODEL_OUTDATED when the chain is too old for an input.
             ResourceExhausted: MEMORY_FULL when it does not fit into memory.
             Cancelled: REQUEST_STOPPED when the stopper was used.
         """
@@ -171,12 +176,25 @@ class Model:
     def _with_defaults(self, inputs: Arrays) -> Arrays:
         if self.contract is None:
             return inputs
+        if LINE_SAMPLES in inputs and self.contract.kind == "bottomup":
+            self._require_input(LINE_SAMPLES)
         shape = (len(inputs[IMAGES]), 1)
         return {
             "peak_threshold": np.full(shape, self.contract.peak_threshold, np.float32),
             "max_instances": np.full(shape, self.contract.max_instances, np.int32),
+            LINE_SAMPLES: np.tile(_LINE_SAMPLES_T, shape),
             **inputs,
         }
+
+    def _require_input(self, name: str) -> None:
+        """Refuses what a chain that was made by an older Shoal would ignore."""
+        if name not in self.chain_inputs:
+            raise FailedPrecondition(
+                "MODEL_OUTDATED",
+                f"Model {self.name!r} was imported before it could take {name!r}; delete it and "
+                "import it again.",
+                input=name,
+            )
 
     def _warm_up(self, channels: int) -> None:
         """Runs one black frame both ways, so that the first request finds everything in place."""

@@ -61,7 +61,12 @@ def test_the_configuration_carries_the_pose_contract(client: triton.InferenceSer
     contract = json.loads(config.parameters["pose_contract"].string_value)
     assert contract["peak_threshold"] == 0.375
     optional = {tensor.name: tensor.optional for tensor in config.input}
-    assert optional == {"images": False, "peak_threshold": True, "max_instances": True}
+    assert optional == {
+        "images": False,
+        "peak_threshold": True,
+        "max_instances": True,
+        "line_samples": True,
+    }
 
 
 @pytest.mark.parametrize(("version", "added"), [("1", 1), ("3", 3), ("", 3)])

@@ -1,13 +1,22 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shoal.common.v1 import parameters_pb2 as pb
-from shoal_common.convert_parameters import inference_settings, tracker_config
+from shoal_common.convert_parameters import (
+    inference_settings,
+    resolved_inference,
+    resolved_tracker,
+    tracker_config,
+)
+from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.settings import InferenceSettings
 from shoal_core.errors import InvalidArgument
+from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
+from shoal_core.skeleton import Skeleton
 from shoal_core.tracking import WindowTracker
 
 
@@ -20,10 +29,22 @@ def test_absent_parameters_are_the_defaults() -> None:
 
 def test_given_parameters_arrive_also_where_they_are_zero() -> None:
     grouping = pb.PartGroupingParameters(
-        max_edge_length_ratio=0.5, dist_penalty_weight=0, min_instance_peaks=0.5, min_line_scores=0
+        max_edge_length_ratio=0.5,
+        dist_penalty_weight=0,
+        min_instance_peaks=0.5,
+        min_line_scores=0,
+        n_points=5,
+    )
+    filters = pb.InstanceFilterParameters(
+        min_visible_nodes=2,
+        min_visible_node_fraction=0.25,
+        min_mean_node_score=0.5,
+        min_instance_score=0,
+        overlapping_method=pb.OVERLAP_MEASURE_OKS,
+        overlapping_threshold=0,
     )
     message = pb.InferenceParameters(
-        peak_threshold=0, max_instances=2, batch_size=4, part_grouping=grouping
+        peak_threshold=0, max_instances=2, batch_size=4, part_grouping=grouping, filters=filters
     )
     assert inference_settings(message) == InferenceSettings(
         peak_threshold=0,
@@ -34,8 +55,59 @@ def test_given_parameters_arrive_also_where_they_are_zero() -> None:
             dist_penalty_weight=0,
             min_instance_peaks=0.5,
             min_line_scores=0,
+            n_points=5,
+        ),
+        filters=InstanceFilters(
+            min_visible_nodes=2,
+            min_visible_node_fraction=0.25,
+            min_mean_node_score=0.5,
+            min_instance_score=0,
+            overlapping_method="oks",
+            overlapping_threshold=0,
         ),
     )
+
+
+CONTRACT = PoseContract(
+    family="parts",
+    kind="bottomup",
+    skeleton=Skeleton("fly", ("head", "tail"), ((0, 1),)),
+    channels=1,
+    stages=(),
+    peak_threshold=0.375,
+)
+
+
+def test_resolved_parameters_leave_nothing_to_a_default() -> None:
+    """Only limits that are not there stay absent; the settings are those of the request."""
+    resolved = resolved_inference(pb.InferenceParameters(), CONTRACT)
+    assert resolved.peak_threshold == 0.375
+    absent = _absent(resolved) + _absent(resolved.part_grouping) + _absent(resolved.filters)
+    assert absent == ["max_instances", "min_instance_score"]
+    assert inference_settings(resolved) == InferenceSettings(peak_threshold=0.375)
+    window = pb.TrackerParameters(window=pb.WindowTrackerParameters())
+    tracker = resolved_tracker(window)
+    assert tracker is not None
+    assert _absent(tracker.window) == ["max_tracks", "target_instance_count"]
+    assert tracker_config(tracker) == WindowTracker()
+    assert resolved_tracker(pb.TrackerParameters()) is None
+
+
+def test_resolving_twice_is_resolving_once() -> None:
+    given = pb.InferenceParameters(max_instances=3)
+    given.filters.overlapping_method = pb.OVERLAP_MEASURE_IOU
+    given.part_grouping.n_points = 7
+    once = resolved_inference(given, CONTRACT)
+    assert resolved_inference(once, replace(CONTRACT, peak_threshold=0.1)) == once
+    assert inference_settings(once) == replace(inference_settings(given), peak_threshold=0.375)
+
+
+def _absent(message: Any) -> list[str]:
+    return [field.name for field in message.DESCRIPTOR.fields if not _is_given(message, field)]
+
+
+def _is_given(message: Any, field: Any) -> bool:
+    return message.HasField(field.name) if field.has_presence else bool(getattr(message, field.name))
 
 
 def test_the_window_tracker_takes_every_parameter() -> None:
@@ -86,12 +158,32 @@ def test_an_inference_parameter_out_of_range_is_named(field: str, value: Any) ->
         ("dist_penalty_weight", -1.0),
         ("min_instance_peaks", -1.0),
         ("min_line_scores", 1.5),
+        ("n_points", 1),
+        ("n_points", 101),
     ],
 )
 def test_a_grouping_parameter_out_of_range_is_named(field: str, value: float) -> None:
     grouping = pb.PartGroupingParameters(**{field: value})
     with pytest.raises(InvalidArgument, match=f"{field} is") as caught:
         inference_settings(pb.InferenceParameters(part_grouping=grouping))
+    assert caught.value.reason == "PARAMETER_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("min_visible_nodes", -1),
+        ("min_visible_node_fraction", 1.1),
+        ("min_mean_node_score", math.nan),
+        ("min_instance_score", math.inf),
+        ("overlapping_threshold", -0.1),
+        ("overlapping_method", 99),
+    ],
+)
+def test_a_filter_out_of_range_is_named(field: str, value: Any) -> None:
+    filters = pb.InstanceFilterParameters(**{field: value})
+    with pytest.raises(InvalidArgument, match=f"{field} ") as caught:
+        inference_settings(pb.InferenceParameters(filters=filters))
     assert caught.value.reason == "PARAMETER_INVALID"
 
 
@@ -121,6 +213,14 @@ def test_an_error_carries_the_name_of_the_field_as_the_contract_has_it(field: st
     assert caught.value.metadata["field"] == field
 
 
+@pytest.mark.parametrize("value", [0.05, 0.1, 0.3, 0.8])
+def test_a_number_means_what_was_written_not_the_nearest_that_travels(value: float) -> None:
+    window = pb.WindowTrackerParameters(min_similarity=value)
+    config = tracker_config(pb.TrackerParameters(window=window))
+    assert config is not None
+    assert config.min_similarity == value
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_none_are_refused(value: float) -> None:
     with pytest.raises(InvalidArgument, match="peak_threshold is"):
@@ -135,3 +235,9 @@ def test_numbers_that_are_none_are_refused(value: float) -> None:
 def test_every_choice_of_the_contract_is_known(field: str, value: int) -> None:
     window = pb.WindowTrackerParameters(**{field: value})
     assert tracker_config(pb.TrackerParameters(window=window)) is not None
+
+
+@pytest.mark.parametrize("value", pb.OverlapMeasure.values())
+def test_every_measure_of_overlap_of_the_contract_is_known(value: Any) -> None:
+    filters = pb.InstanceFilterParameters(overlapping_method=value)
+    inference_settings(pb.InferenceParameters(filters=filters))

@@ -9,6 +9,7 @@ import pytest
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_common.inference.settings import InferenceSettings
+from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
 from shoal_core.pose import NO_TRACK
 from shoal_core.skeleton import Skeleton
@@ -121,6 +122,29 @@ async def test_only_what_was_set_is_sent() -> None:
     await estimator(answers, peak_threshold=0.3, max_instances=4).estimate(FRAMES, [0, 1])
     np.testing.assert_array_equal(answers.inputs["peak_threshold"], np.float32([[0.3], [0.3]]))
     np.testing.assert_array_equal(answers.inputs["max_instances"], np.int32([[4], [4]]))
+
+
+async def test_samples_along_an_edge_are_sent_where_they_are_not_the_default() -> None:
+    answers = Answers(contract(family="parts", kind="bottomup"), PARTS)
+    await estimator(answers, part_grouping=PartGrouping(n_points=3)).estimate(FRAMES, [0, 1])
+    np.testing.assert_array_equal(answers.inputs["line_samples"], np.float32([[0, 0.5, 1]] * 2))
+
+
+async def test_the_best_are_taken_of_those_that_the_filters_leave() -> None:
+    """A second instance of one animal does not cost another animal its place."""
+    peaks = np.array([[[[0, 0], [9, 9]], [[0, 0], [9, 8]], [[20, 20], [29, 29]]]] * 2, np.float32)
+    outputs = {
+        "instance_peaks": peaks,
+        "instance_peak_values": np.full((2, 3, 2), 0.5, np.float32),
+        "instance_scores": np.array([[0.9, 0.8, 0.7]] * 2, np.float32),
+        "instance_counts": np.array([3, 3], np.int32),
+    }
+    answers = Answers(contract(), outputs)
+    filters = InstanceFilters(overlapping_method="iou", overlapping_threshold=0.5)
+    strict = estimator(answers, filters=filters, max_instances=2)
+    (poses, _) = (await strict.estimate(FRAMES, [0, 1])).poses
+    assert set(answers.inputs) == {"images"}
+    assert poses.instance_scores_I.tolist() == np.float32([0.9, 0.7]).tolist()
 
 
 @pytest.mark.parametrize(("counts", "most"), [((2, 1), 2), ((0, 3), 3), ((0, 0), 1)])

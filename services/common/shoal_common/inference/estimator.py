@@ -7,7 +7,7 @@ P peaks a node, E edges, K classes.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
@@ -18,7 +18,8 @@ from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.settings import InferenceSettings
 from shoal_core.class_grouping import assign_classes, group_class_parts
-from shoal_core.grouping import group_parts
+from shoal_core.filtering import best_scored, filter_instances
+from shoal_core.grouping import PartGrouping, group_parts
 from shoal_core.pose import FramePoses
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -96,10 +97,15 @@ class PoseEstimator:
             inputs["peak_threshold"] = np.full(
                 (frame_count, 1), self._settings.peak_threshold, np.float32
             )
-        if self._settings.max_instances is not None:
+        if self._settings.max_instances is not None and self._settings.filters.drop_nothing:
+            # With filters the graph returns all it can: what they drop must not cost a place.
             inputs["max_instances"] = np.full(
                 (frame_count, 1), self._settings.max_instances, np.int32
             )
+        n_points = self._settings.part_grouping.n_points
+        if n_points != PartGrouping.n_points:
+            samples_T = np.linspace(0, 1, n_points, dtype=np.float32)
+            inputs["line_samples"] = np.tile(samples_T, (frame_count, 1))
         if centroids is not None:
             inputs["centroids"] = _padded(centroids)
         return inputs
@@ -111,50 +117,51 @@ class PoseEstimator:
         frame_indices: Sequence[int],
         frame_size_px: tuple[int, int],
     ) -> list[FramePoses]:
-        frames = (
-            {name: output[row] for name, output in outputs.items()}
-            for row in range(len(frame_indices))
-        )
-        match contract.family:
-            case "instances":
-                return [
-                    _instances(contract, frame, index)
-                    for frame, index in zip(frames, frame_indices, strict=True)
-                ]
-            case "parts":
-                return [
-                    self._parts(contract, frame, index, frame_size_px)
-                    for frame, index in zip(frames, frame_indices, strict=True)
-                ]
-            case _:
-                assert_never(contract.family)
+        return [
+            best_scored(
+                filter_instances(
+                    self._found(
+                        contract,
+                        {name: output[row] for name, output in outputs.items()},
+                        frame_index,
+                        frame_size_px,
+                    ),
+                    self._settings.filters,
+                ),
+                self._settings.max_instances,
+            )
+            for row, frame_index in enumerate(frame_indices)
+        ]
 
-    def _parts(
+    def _found(
         self,
         contract: PoseContract,
         frame: Outputs,
         frame_index: int,
         frame_size_px: tuple[int, int],
     ) -> FramePoses:
-        if contract.classes:
-            poses = group_class_parts(
-                frame["peaks"],
-                frame["peak_values"],
-                frame["class_probabilities"],
-                frame_index=frame_index,
-            )
-            return _best(poses, self._settings.max_instances)
-        return group_parts(
-            frame["peaks"],
-            frame["peak_values"],
-            frame["edge_scores"],
-            skeleton=contract.skeleton,
-            frame_size_px=frame_size_px,
-            grouping=replace(
-                self._settings.part_grouping, max_instances=self._settings.max_instances
-            ),
-            frame_index=frame_index,
-        )
+        match contract.family:
+            case "instances":
+                return _instances(contract, frame, frame_index)
+            case "parts" if contract.classes:
+                return group_class_parts(
+                    frame["peaks"],
+                    frame["peak_values"],
+                    frame["class_probabilities"],
+                    frame_index=frame_index,
+                )
+            case "parts":
+                return group_parts(
+                    frame["peaks"],
+                    frame["peak_values"],
+                    frame["edge_scores"],
+                    skeleton=contract.skeleton,
+                    frame_size_px=frame_size_px,
+                    grouping=self._settings.part_grouping,
+                    frame_index=frame_index,
+                )
+            case _:
+                assert_never(contract.family)
 
 
 def _instances(contract: PoseContract, frame: Outputs, frame_index: int) -> FramePoses:
@@ -168,12 +175,6 @@ def _instances(contract: PoseContract, frame: Outputs, frame_index: int) -> Fram
     if not contract.classes:
         return poses
     return assign_classes(poses, frame["class_probabilities"][found])
-
-
-def _best(poses: FramePoses, most: int | None) -> FramePoses:
-    if most is None or poses.instance_count <= most:
-        return poses
-    return poses.select(np.sort(np.argsort(-poses.instance_scores_I, kind="stable")[:most]))
 
 
 def _padded(centroids: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

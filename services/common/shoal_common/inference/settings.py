@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
 
 DEFAULT_BATCH_SIZE = 16
@@ -10,7 +11,7 @@ DEFAULT_BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """Peak finding and grouping; None takes the model's own value."""
+    """Peak finding, grouping and filters; None takes the model's own value."""
 
     peak_threshold: float | None = None
     """A confidence-map peak must exceed this."""
@@ -18,5 +19,7 @@ class InferenceSettings:
     """Most instances kept in a frame, best first."""
     part_grouping: PartGrouping = field(default_factory=PartGrouping)
     """How the peaks of a bottom-up model become instances."""
+    filters: InstanceFilters = field(default_factory=InstanceFilters)
+    """Which instances are left out, before the best `max_instances` are taken."""
     batch_size: int = DEFAULT_BATCH_SIZE
     """Frames sent to the engine in one request."""

@@ -13,6 +13,7 @@ from shoal_serving.graphs.classes import class_probabilities
 from shoal_serving.graphs.network import (
     CLASS_HEAD,
     IMAGES,
+    LINE_SAMPLES,
     MAX_INSTANCES,
     OVERFLOW,
     PAF_HEAD,
@@ -104,9 +105,10 @@ def parts_plan(contract: PoseContract, network: Network, composed: bool) -> Plan
             OVERFLOW.name: overflow.cast(INT32).squeeze(1),
         }
 
-    reads = (*network.map_ports("B"), PEAK_THRESHOLD)
+    options = (PEAK_THRESHOLD, LINE_SAMPLES) if contract.kind == "bottomup" else (PEAK_THRESHOLD,)
+    reads = (*network.map_ports("B"), *options)
     return Plan(
-        inputs=(IMAGES, PEAK_THRESHOLD),
+        inputs=(IMAGES, *options),
         outputs=outputs,
         parts=(
             preprocess_part(network),
@@ -144,13 +146,14 @@ def _edge_scores(
     positions, valid = peaks.positions_BNP2, peaks.valid_BNP
     positions = positions * (network.confidence.stride / head.stride)
     edges, fields = contract.skeleton.edges, network.maps(values, PAF_HEAD)
+    samples = values[LINE_SAMPLES.name]
     if not trim:
-        return edge_scores(fields, positions, valid, edges)
+        return edge_scores(fields, positions, valid, edges, samples)
     most = animals.count_valid(valid, 2).reduce("ReduceMax", 0, 1, keep=True)
     count = most.reshape(1).cast(INT64).maximum(1)
     positions, valid = positions.slice(2, 0, count), valid.slice(2, 0, count)
     missing = count * -1 + contract.max_peaks_per_node
-    scores = edge_scores(fields, positions, valid, edges)
+    scores = edge_scores(fields, positions, valid, edges, samples)
     return scores.pad((0, 0, 0, 0), (0, 0, missing, missing))
 
 

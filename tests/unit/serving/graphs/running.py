@@ -56,6 +56,7 @@ class ServedModel:
         defaults = {
             "peak_threshold": np.full((batch, 1), self.contract.peak_threshold, np.float32),
             "max_instances": np.full((batch, 1), self.contract.max_instances, np.int32),
+            "line_samples": np.tile(np.linspace(0, 1, 10, dtype=np.float32), (batch, 1)),
         }
         return {name: ({**defaults, **request})[name] for name in self.chain.inputs}
 

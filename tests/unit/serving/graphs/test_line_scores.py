@@ -19,25 +19,34 @@ def scene(seed, batch=2, nodes=4, places=5, height=30, width=44):
     return fields, peaks
 
 
-def score(fields, peaks):
-    def graph(fields, peaks):
+def score(fields, peaks, count=10):
+    def graph(fields, peaks, samples):
         valid = peaks.is_nan().cast(1).reduce("ReduceMax", 3) < 1.0
-        return edge_scores(fields, peaks, valid, EDGES)
+        return edge_scores(fields, peaks, valid, EDGES, samples)
 
-    (made,) = evaluate(graph, fields, peaks)
+    samples = np.tile(np.linspace(0, 1, count, dtype=np.float32), (len(fields), 1))
+    (made,) = evaluate(graph, fields, peaks, samples)
     return made
 
 
-def expect(fields, peaks):
+def expect(fields, peaks, count=10):
     batch, _, height, width = fields.shape
     paired = fields.reshape(batch, len(EDGES), 2, height, width).transpose(0, 3, 4, 1, 2)
-    return core.edge_scores(paired, peaks, EDGES)
+    return core.edge_scores(paired, peaks, EDGES, count)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_line_scores_are_those_of_the_core(seed):
     fields, peaks = scene(seed)
     np.testing.assert_allclose(score(fields, peaks), expect(fields, peaks), atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 3, 37])
+def test_lines_are_read_at_as_many_samples_as_are_given(count):
+    fields, peaks = scene(9)
+    made = score(fields, peaks, count)
+    np.testing.assert_allclose(made, expect(fields, peaks, count), atol=1e-5)
+    assert np.abs(made - expect(fields, peaks)).max() > 0.1
 
 
 def test_peaks_at_one_place_have_score_zero():
