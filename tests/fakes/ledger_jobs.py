@@ -22,7 +22,7 @@ def new_job(name: str = "fly", *, segment_count: int = 2, linked: bool = True) -
         total_frame_count=frame_count,
         result_label_set=result,
         tasks=track_tasks(
-            cut_segments(FrameSpan(0, frame_count), SEGMENT_FRAME_COUNT, [0]),
+            cut_segments([range(frame_count)], SEGMENT_FRAME_COUNT, [0]),
             poses_label_set=f"{result}-poses" if linked else result,
             linked_label_set=result if linked else None,
         ),

@@ -74,7 +74,8 @@ class FakePoseEngine(pb_grpc.GRPCInferenceServiceServicer):
     """Serves one model; faults are attributes.
 
     Requests wait for `gate`. `failures` are raised by the next requests, one each; `refusal` by
-    every one. `has_shared_memory` False: regions cannot be opened.
+    every one. `has_shared_memory` False: regions cannot be opened. `overflows` True: each frame
+    has more than can be returned.
     """
 
     def __init__(self, target: str, *, class_count: int = 0) -> None:
@@ -84,6 +85,7 @@ class FakePoseEngine(pb_grpc.GRPCInferenceServiceServicer):
         self.failures: list[ShoalError] = []
         self.refusal: ShoalError | None = None
         self.has_shared_memory = True
+        self.overflows = False
         self.transports: Counter[str] = Counter()
         self.requests: list[dict[str, np.ndarray]] = []
         self.running_count = 0
@@ -133,6 +135,7 @@ class FakePoseEngine(pb_grpc.GRPCInferenceServiceServicer):
                 raise self.failures.pop(0)
             self.requests.append({name: array.copy() for name, array in inputs.items()})
             answer = outputs(inputs["images"], self._class_count)
+            answer["overflow"][:] = self.overflows
         finally:
             await asyncio.shield(self._run(-1))
         response = pb.ModelInferResponse()

@@ -50,7 +50,7 @@ def label_set(message: pb.LabelSet, create_time_us: int) -> LabelSet:
         video=_video(message.video),
         skeleton=convert.skeleton(message.skeleton),
         track_names=tuple(message.track_names),
-        provenance=_provenance(message.provenance_json),
+        provenance=provenance(message.provenance_json),
         create_time_us=create_time_us,
     )
 
@@ -179,7 +179,12 @@ def _video(message: video_pb2.Video) -> Video:
     )
 
 
-def _provenance(text: str) -> Mapping[str, Any]:
+def provenance(text: str) -> Mapping[str, Any]:
+    """Returns the JSON object of a text; an empty text is an empty object.
+
+    Raises:
+        InvalidArgument: PROVENANCE_INVALID.
+    """
     try:
         value = json.loads(text or "{}")
     except json.JSONDecodeError as error:

@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
 from shoal_core.skeleton import Skeleton
@@ -51,18 +53,23 @@ class Exchange:
         return [await self._current(label_set) for label_set, _ in imported]
 
     async def export_labels(
-        self, keys: Sequence[LabelSetKey], output: Path, video_uris: Sequence[str] = ()
+        self,
+        keys: Sequence[LabelSetKey],
+        output: Path,
+        video_uris: Sequence[str] = (),
+        provenance: Mapping[str, Any] = MappingProxyType({}),
     ) -> tuple[int, int]:
         """Writes label sets into one SLEAP file; returns its labeled frames and instances.
 
         Args:
             keys: The label sets, in the file's order.
-            output: The file to write or to replace.
+            output: The file to write or to replace; .slp, or .h5 for an analysis file of one.
             video_uris: Where each label set's video lies now; empty for where it lay.
+            provenance: Added to the file's provenance.
 
         Raises:
             NotFound: LABEL_SET_NOT_FOUND.
-            FailedPrecondition: SKELETONS_DIFFER.
+            FailedPrecondition: SKELETONS_DIFFER or TRACKS_MISSING.
             InvalidArgument: OUTPUT_INVALID or VIDEO_URIS_INVALID.
             DataLoss: SEGMENT_DAMAGED.
             OSError: When the disk fails.
@@ -71,11 +78,12 @@ class Exchange:
         if video_uris:
             label_sets = _moved(label_sets, video_uris)
         await asyncio.to_thread(_check_output, output)
-        _check_label_sets(label_sets)
+        _check_label_sets(label_sets, output)
         partial = partial_path(output, uuid.uuid4().hex[:8])
         try:
             async with self._store.snapshot(keys) as segments:
                 request = self._export_request(label_sets, segments, partial, output)
+                request["provenance"] = dict(provenance)
                 frame_count, instance_count = await slp_child.run("export", request)
         finally:
             partial.unlink(missing_ok=True)
@@ -160,8 +168,8 @@ def _moved(label_sets: Sequence[LabelSet], video_uris: Sequence[str]) -> list[La
 def _check_output(output: Path) -> None:
     folder = output.parent
     complaint = None
-    if output.suffix != ".slp":
-        complaint = "does not end in .slp; SLEAP opens only files that do"
+    if output.suffix not in (".slp", slp_child.ANALYSIS_SUFFIX):
+        complaint = "does not end in .slp, or in .h5 for an analysis file; SLEAP opens no others"
     elif output.is_dir():
         complaint = "is a folder; name a file in it"
     elif not folder.is_dir():
@@ -172,9 +180,16 @@ def _check_output(output: Path) -> None:
         raise InvalidArgument("OUTPUT_INVALID", f"{output} {complaint}.", path=output)
 
 
-def _check_label_sets(label_sets: Sequence[LabelSet]) -> None:
+def _check_label_sets(label_sets: Sequence[LabelSet], output: Path) -> None:
     if not label_sets:
         raise InvalidArgument("OUTPUT_INVALID", "Name at least one label set to export.")
+    if output.suffix == slp_child.ANALYSIS_SUFFIX and len(label_sets) > 1:
+        raise InvalidArgument(
+            "OUTPUT_INVALID",
+            f"{output} is an analysis file, which holds one video, not {len(label_sets)}; write "
+            "one for each, or a .slp.",
+            path=output,
+        )
     first = label_sets[0]
     for place, label_set in enumerate(label_sets):
         for other in label_sets[:place]:

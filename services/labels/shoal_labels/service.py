@@ -110,9 +110,11 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
     async def ExportLabels(
         self, request: pb.ExportLabelsRequest, context: Context
     ) -> pb.ExportLabelsResponse:
-        """Writes label sets into one SLEAP file."""
+        """Writes label sets into one SLEAP file, or one into an analysis file."""
         keys = [convert.label_set_key(name) for name in request.label_sets]
         output = self._roots.resolve(request.uri)
         video_uris = [str(self._roots.resolve(uri)) for uri in request.video_uris]
-        frame_count, instance_count = await self._exchange.export_labels(keys, output, video_uris)
+        frame_count, instance_count = await self._exchange.export_labels(
+            keys, output, video_uris, convert.provenance(request.provenance_json)
+        )
         return pb.ExportLabelsResponse(frame_count=frame_count, instance_count=instance_count)

@@ -24,6 +24,9 @@ from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment
 
 Task = Literal["export", "import"]
 
+ANALYSIS_SUFFIX = ".h5"
+"""Of files in SLEAP's analysis format; others are SLEAP projects."""
+
 
 class ChildDied(Exception):
     """The child ended without an answer; `returncode` is negative if a signal killed it."""
@@ -104,6 +107,7 @@ def segment_from_json(value: Mapping[str, Any]) -> Segment:
 
 
 def _export(request: Mapping[str, Any]) -> Any:
+    from shoal_labels.analysis_export import export_analysis
     from shoal_labels.slp_export import Source, export
 
     sources = [
@@ -114,7 +118,10 @@ def _export(request: Mapping[str, Any]) -> Any:
         for source in request["sources"]
     ]
     folder, partial, output = (Path(request[key]) for key in ("folder", "partial", "output"))
-    return export(folder, sources, partial, output)
+    if output.suffix == ANALYSIS_SUFFIX:
+        (source,) = sources
+        return export_analysis(folder, source, partial, output, request["provenance"])
+    return export(folder, sources, partial, output, request["provenance"])
 
 
 def _import(request: Mapping[str, Any]) -> Any:

@@ -5,10 +5,11 @@ Through its object model, 100,000 frames of two animals with 13 nodes take 15 s 
 and both grow with the video; streamed they take 1.4 s and 145 MB, a million frames 152 MB.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,13 @@ class TrackList:
         return indices
 
 
-def export(folder: Path, sources: Sequence[Source], partial: Path, output: Path) -> tuple[int, int]:
+def export(
+    folder: Path,
+    sources: Sequence[Source],
+    partial: Path,
+    output: Path,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[int, int]:
     """Writes a SLEAP file at `partial` and renames it to `output`.
 
     Args:
@@ -63,6 +70,7 @@ def export(folder: Path, sources: Sequence[Source], partial: Path, output: Path)
         sources: Label sets of different videos with equal skeletons.
         partial: A path beside the output.
         output: The file to write or to replace.
+        more: Added to the file's provenance.
 
     Returns:
         Labeled frames and instances in the file.
@@ -75,9 +83,9 @@ def export(folder: Path, sources: Sequence[Source], partial: Path, output: Path)
 
     tracks = TrackList()
     track_maps = [
-        tracks.add(_track_names(source, _used_tracks(folder, source))) for source in sources
+        tracks.add(track_names(source, used_tracks(folder, source))) for source in sources
     ]
-    _write_head(partial, sources, tracks.names)
+    _write_head(partial, sources, tracks.names, more)
     instance_count = sum(segment.instance_count for s in sources for segment in s.segments)
     node_count = len(sources[0].label_set.skeleton.nodes)
     with DiskFile(partial, "r+b") as disk, h5py.File(disk, "r+") as hdf5:
@@ -96,7 +104,12 @@ def export(folder: Path, sources: Sequence[Source], partial: Path, output: Path)
     return counts
 
 
-def _used_tracks(folder: Path, source: Source) -> set[int]:
+def used_tracks(folder: Path, source: Source) -> set[int]:
+    """Returns the track indices of a label set's instances.
+
+    Raises:
+        DataLoss: SEGMENT_DAMAGED.
+    """
     used: set[int] = set()
     for segment in source.segments:
         with SegmentReader(folder / segment.path, segment.checksum) as reader:
@@ -104,7 +117,8 @@ def _used_tracks(folder: Path, source: Source) -> set[int]:
     return used
 
 
-def _track_names(source: Source, used: set[int]) -> dict[int, str]:
+def track_names(source: Source, used: Iterable[int]) -> dict[int, str]:
+    """Returns the names of a label set's tracks, those that it names and those that it uses."""
     names = dict(enumerate(source.label_set.track_names))
     return names | {index: f"track_{index}" for index in used if index not in names}
 
@@ -117,7 +131,9 @@ def _with_tracks(columns: PoseColumns, track_map: Mapping[int, int]) -> PoseColu
     return replace(columns, track_indices_M=mapped[inverse_M])
 
 
-def _write_head(path: Path, sources: Sequence[Source], track_names: Sequence[str]) -> None:
+def _write_head(
+    path: Path, sources: Sequence[Source], names: Sequence[str], more: Mapping[str, Any]
+) -> None:
     import sleap_io
 
     skeleton = sources[0].label_set.skeleton
@@ -138,17 +154,19 @@ def _write_head(path: Path, sources: Sequence[Source], track_names: Sequence[str
                 name=skeleton.name,
             )
         ],
-        tracks=[sleap_io.Track(name) for name in track_names],
-        provenance=_provenance(sources),
+        tracks=[sleap_io.Track(name) for name in names],
+        provenance=file_provenance(sources, more),
     )
     sleap_io.save_slp(labels, str(path), embed=False, verbose=False)
 
 
-def _provenance(sources: Sequence[Source]) -> dict[str, Any]:
+def file_provenance(sources: Sequence[Source], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the provenance of a file with some label sets, `more` added."""
     label_sets = [source.label_set for source in sources]
     own = {
         "shoal_version": metadata.version("shoal-labels"),
         "shoal_label_sets": [label_set.key.name for label_set in label_sets],
+        **more,
     }
     if len(label_sets) == 1:
         return {**label_sets[0].provenance, **own}

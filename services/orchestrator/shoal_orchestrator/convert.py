@@ -6,12 +6,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from shoal.common.v1 import video_pb2
 from shoal.jobs.v1 import jobs_pb2
-from shoal_common import names
+from shoal_common import frame_ranges, names
 from shoal_common.status import to_status
+from shoal_core import frame_runs
 from shoal_core.errors import InvalidArgument
 from shoal_orchestrator.planning import cut_segments, track_job_id, track_tasks
 from shoal_orchestrator.records import (
-    FrameSpan,
     Job,
     LeasedTask,
     NewJob,
@@ -84,13 +84,13 @@ def new_track_job(
     """
     if not spec.video.content_hash:
         raise ValueError(f"decode gave no content hash of {spec.video.uri}")
-    span = FrameSpan(spec.range.start, spec.range.stop)
+    runs = frame_ranges.spec_runs(spec)
     is_tracked = spec.HasField("tracker")
     identity = (
         spec.video.content_hash.encode(),
         spec.model_version.encode(),
         spec.model_content_hash.encode(),
-        f"{span.start}-{span.stop}".encode(),
+        frame_runs.runs_text(runs).encode(),
         spec.inference.SerializeToString(deterministic=True),
         b"tracker" if is_tracked else b"",
         spec.tracker.SerializeToString(deterministic=True),
@@ -99,7 +99,7 @@ def new_track_job(
     job_id = track_job_id(identity)
     result = f"projects/{project_id}/labelSets/{job_id}"
     tasks = track_tasks(
-        cut_segments(span, segment_frame_count, keyframes),
+        cut_segments(runs, segment_frame_count, keyframes),
         poses_label_set=f"{result}-poses" if is_tracked else result,
         linked_label_set=result if is_tracked else None,
     )
@@ -107,10 +107,17 @@ def new_track_job(
         name=f"projects/{project_id}/jobs/{job_id}",
         project=project_id,
         spec=spec.SerializeToString(deterministic=True),
-        total_frame_count=span.frame_count,
+        total_frame_count=frame_runs.frame_count(runs),
         result_label_set=result,
         tasks=tasks,
     )
+
+
+def brief_job(value: Job) -> jobs_pb2.Job:
+    """Returns the wire form of a job for lists and watches: without its runs of frames."""
+    message = job(value)
+    message.spec.ClearField("ranges")
+    return message
 
 
 def job(value: Job) -> jobs_pb2.Job:
@@ -155,6 +162,7 @@ def _progress(value: Progress) -> jobs_pb2.JobProgress:
         linked_frame_count=value.linked_frame_count,
         instance_count=value.instance_count,
         first_frame_time=_timestamp(value.first_frame_time_us),
+        overflow_frame_count=value.overflow_frame_count,
     )
 
 

@@ -215,18 +215,16 @@ class Dispatcher:
             raise
 
     def _with_leases(self, job: Job) -> Job:
-        frames = dict.fromkeys(TaskKind, 0)
-        instances = dict.fromkeys(TaskKind, 0)
+        counts = dict.fromkeys(TaskKind, Count())
         for lease in self._leases.of_job(job.name):
-            frames[lease.task.kind] += lease.count.frames
-            instances[lease.task.kind] += lease.count.instances
-        before = job.progress
-        inferred = before.inferred_frame_count + frames[TaskKind.INFER_SEGMENT]
+            counts[lease.task.kind] += lease.count
+        before, inferred = job.progress, counts[TaskKind.INFER_SEGMENT]
         progress = dataclasses.replace(
             before,
-            inferred_frame_count=inferred,
-            linked_frame_count=before.linked_frame_count + frames[TaskKind.LINK],
-            instance_count=before.instance_count + instances[TaskKind.INFER_SEGMENT],
+            inferred_frame_count=before.inferred_frame_count + inferred.frames,
+            linked_frame_count=before.linked_frame_count + counts[TaskKind.LINK].frames,
+            instance_count=before.instance_count + inferred.instances,
+            overflow_frame_count=before.overflow_frame_count + inferred.overflow_frames,
         )
         return dataclasses.replace(job, progress=progress)
 

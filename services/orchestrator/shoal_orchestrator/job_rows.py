@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping, func, select, update
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shoal_core import errors
 from shoal_core.errors import NotFound, ShoalError
-from shoal_orchestrator.records import Job, NewJob, Progress, TaskKind
+from shoal_orchestrator.records import Count, Job, NewJob, Progress, TaskKind
 from shoal_orchestrator.schema import JOBS, TASKS
 from shoal_orchestrator.states import JobState, TaskState, check_job
 
@@ -103,28 +104,30 @@ async def _with_progress(connection: AsyncConnection, rows: list[RowMapping]) ->
             TASKS.c.kind,
             func.sum(TASKS.c.done_frame_count),
             func.sum(TASKS.c.instance_count),
+            func.sum(TASKS.c.overflow_frame_count),
         )
         .where(TASKS.c.job_sequence.in_([row["sequence"] for row in rows]))
         .where(TASKS.c.state == TaskState.COMPLETE.value)
         .group_by(TASKS.c.job_sequence, TASKS.c.kind)
     )
-    done: dict[tuple[int, TaskKind], tuple[int, int]] = {
-        (sequence, TaskKind(kind)): (int(frames), int(instances))
-        for sequence, kind, frames, instances in await connection.execute(query)
+    done = {
+        (sequence, TaskKind(kind)): Count(int(frames), int(instances), int(overflow_frames))
+        for sequence, kind, frames, instances, overflow_frames in await connection.execute(query)
     }
     jobs = [_job(row) for row in rows]
     return [dataclasses.replace(job, progress=_progress(job, done)) for job in jobs]
 
 
-def _progress(job: Job, done: dict[tuple[int, TaskKind], tuple[int, int]]) -> Progress:
-    frames, instances = done.get((job.sequence, TaskKind.INFER_SEGMENT), (0, 0))
-    linked, _ = done.get((job.sequence, TaskKind.LINK), (0, 0))
+def _progress(job: Job, done: Mapping[tuple[int, TaskKind], Count]) -> Progress:
+    inferred = done.get((job.sequence, TaskKind.INFER_SEGMENT), Count())
+    linked = done.get((job.sequence, TaskKind.LINK), Count())
     return dataclasses.replace(
         job.progress,
-        inferred_frame_count=frames,
-        committed_frame_count=frames,
-        linked_frame_count=linked,
-        instance_count=instances,
+        inferred_frame_count=inferred.frames,
+        committed_frame_count=inferred.frames,
+        linked_frame_count=linked.frames,
+        instance_count=inferred.instances,
+        overflow_frame_count=inferred.overflow_frames,
     )
 
 

@@ -153,6 +153,7 @@ class Ledger:
                 TaskState.COMPLETE,
                 done_frame_count=count.frames,
                 instance_count=count.instances,
+                overflow_frame_count=count.overflow_frames,
             )
             job = await job_rows.get(connection, key.job)
             if count.frames > 0:

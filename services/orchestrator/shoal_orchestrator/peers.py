@@ -10,7 +10,7 @@ from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_common import names
 from shoal_common.inference.contract import PoseContract
 from shoal_common.status import typed_errors
-from shoal_core.errors import InvalidArgument, NotFound
+from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,24 @@ def _choose(model: serving_pb2.Model, name: str) -> serving_pb2.ModelVersion:
         f"There is no {name}; there is {', '.join(known) or 'nothing of its kind'}.",
         model=name,
     )
+
+
+def check_model_content(model: ResolvedModel, content_hash: str) -> None:
+    """Accepts a model that was imported from the files that somebody expects, or any for "".
+
+    Raises:
+        FailedPrecondition: MODEL_CHANGED.
+    """
+    if content_hash and content_hash != model.contract.source_hash:
+        raise FailedPrecondition(
+            "MODEL_CHANGED",
+            f"{model.version} was imported from other files (content {model.contract.source_hash}) "
+            f"than expected ({content_hash}); import the model that is meant, or leave "
+            "model_content_hash out.",
+            model=model.version,
+            content_hash=model.contract.source_hash,
+            expected=content_hash,
+        )
 
 
 def check_centroids(model: ResolvedModel, label_set: str) -> None:

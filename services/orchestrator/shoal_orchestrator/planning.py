@@ -5,52 +5,69 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 
-from shoal_core.errors import OutOfRange
+from shoal_core import frame_runs
+from shoal_core.errors import InvalidArgument, OutOfRange
 from shoal_orchestrator.records import FrameSpan, NewTask, TaskKind
+
+MAX_RUN_COUNT = 10_000
+"""Runs of frames of one job: its specification travels with each of its tasks."""
 
 _ID_LENGTH = 32
 _IDENTITY_VERSION = b"shoal track job 1"
 
 
-def resolve_span(start: int, stop: int, *, frame_count: int, video: str) -> FrameSpan:
-    """Returns the frames asked for; a `stop` of 0 is the end of the video.
+def resolve_runs(
+    asked: Sequence[tuple[int, int]], *, frame_count: int, video: str
+) -> frame_runs.Runs:
+    """Returns the frames asked for.
+
+    Args:
+        asked: Start and stop of runs in any order; a stop of 0 is the end of the video. None at
+            all is the whole video.
+        frame_count: Frames of the video.
+        video: Its name, for people.
 
     Raises:
+        InvalidArgument: FRAMES_INVALID when there are too many runs.
         OutOfRange: FRAME_OUT_OF_RANGE when they are not frames of the video, or none.
     """
-    end = stop or frame_count
-    if not 0 <= start < end <= frame_count:
-        raise OutOfRange(
-            "FRAME_OUT_OF_RANGE",
-            f"Frames {start} to {end} (excluded) do not lie in {video}, which has "
-            f"{frame_count} frames; choose a start of at least 0 and a stop of at most "
-            f"{frame_count} behind it.",
-            start=start,
-            stop=end,
-            frame_count=frame_count,
-            video=video,
+    runs = frame_runs.merged(
+        _checked_run(start, stop, frame_count=frame_count, video=video)
+        for start, stop in asked or [(0, 0)]
+    )
+    if len(runs) > MAX_RUN_COUNT:
+        raise InvalidArgument(
+            "FRAMES_INVALID",
+            f"{len(runs)} runs of frames are chosen; choose at most {MAX_RUN_COUNT} for one job.",
+            run_count=len(runs),
         )
-    return FrameSpan(start, end)
+    return runs
 
 
 def cut_segments(
-    span: FrameSpan, segment_frame_count: int, keyframes: Sequence[int]
+    runs: Sequence[range], segment_frame_count: int, keyframes: Sequence[int]
 ) -> list[FrameSpan]:
-    """Returns the segments of a span, in order; together they are the span.
+    """Returns the segments of the chosen frames, in order; together they span all of them.
 
-    Borders lie `segment_frame_count` apart, each moved to the nearest keyframe at most a
-    quarter segment away (the earlier of two), so that decoding starts there at once. A
-    border at most a quarter segment before the end is left out. Segments therefore have at
-    most one and a half times the length asked for, and all but the last at least half.
+    Borders lie `segment_frame_count` chosen frames apart, each moved to the nearest keyframe at
+    most a quarter segment away (the earlier of two), so that decoding starts there at once. A
+    border at most a quarter segment before the end is left out. Segments therefore hold at
+    most one and a half times the frames asked for, and all but the last at least half.
 
     Args:
-        span: Frames to cut, at least one.
+        runs: Frames to cut, at least one.
         segment_frame_count: Length aimed at, at least 1.
         keyframes: Frames at which decoding can start, increasing.
     """
     reach = segment_frame_count // 4
-    ideal = range(span.start + segment_frame_count, span.stop - reach, segment_frame_count)
-    borders = [span.start, *(_move(border, reach, keyframes) for border in ideal), span.stop]
+    first_ordinals = list(itertools.accumulate(map(len, runs), initial=0))
+    ordinals = range(segment_frame_count, first_ordinals[-1] - reach, segment_frame_count)
+    borders = [runs[0].start]
+    for ordinal in ordinals:
+        run = bisect.bisect_right(first_ordinals, ordinal) - 1
+        border = runs[run][ordinal - first_ordinals[run]]
+        borders.append(_move(border, reach, keyframes))
+    borders.append(runs[-1].stop)
     return [FrameSpan(start, stop) for start, stop in itertools.pairwise(borders)]
 
 
@@ -83,6 +100,22 @@ def track_tasks(
         whole = FrameSpan(segments[0].start, segments[-1].stop)
         tasks.append(NewTask(TaskKind.LINK, 1, whole, linked_label_set, poses_label_set))
     return tuple(tasks)
+
+
+def _checked_run(start: int, stop: int, *, frame_count: int, video: str) -> range:
+    end = stop or frame_count
+    if not 0 <= start < end <= frame_count:
+        raise OutOfRange(
+            "FRAME_OUT_OF_RANGE",
+            f"Frames {start} to {end} (excluded) do not lie in {video}, which has "
+            f"{frame_count} frames; choose a start of at least 0 and a stop of at most "
+            f"{frame_count} behind it.",
+            start=start,
+            stop=end,
+            frame_count=frame_count,
+            video=video,
+        )
+    return range(start, end)
 
 
 def _move(border: int, reach: int, keyframes: Sequence[int]) -> int:

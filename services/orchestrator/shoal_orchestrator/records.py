@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Self
 
 from shoal_core.errors import ShoalError
 from shoal_orchestrator.states import JobState
@@ -13,11 +14,6 @@ class FrameSpan:
 
     start: int
     stop: int
-
-    @property
-    def frame_count(self) -> int:
-        """Number of frames."""
-        return self.stop - self.start
 
 
 class TaskKind(Enum):
@@ -35,7 +31,7 @@ class NewTask:
     stage: int
     """Tasks of a stage wait until all of the stages before are complete."""
     span: FrameSpan
-    """Frames that it processes."""
+    """Frames that it processes, or among which it processes those that the job has chosen."""
     result_label_set: str
     """Label set that it commits to."""
     source_label_set: str | None = None
@@ -69,6 +65,8 @@ class Progress:
     """Instances found by inference."""
     first_frame_time_us: int | None = None
     """Microseconds since 1970; None until a frame was inferred."""
+    overflow_frame_count: int = 0
+    """Inferred frames in which the model found more than it can return."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +117,12 @@ class Count:
 
     frames: int = 0
     instances: int = 0
+    overflow_frames: int = 0
+    """Frames among them in which the model found more than it can return."""
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            self.frames + other.frames,
+            self.instances + other.instances,
+            self.overflow_frames + other.overflow_frames,
+        )

@@ -23,10 +23,12 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn
 
 from shoal_core.errors import DataLoss, FailedPrecondition, ResourceExhausted, ShoalError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: `tasks.overflow_frame_count`."""
 WRITES = "shoal_writes"
 """Execution option of connections that will write: they take the write lock at once."""
 
@@ -72,6 +74,7 @@ TASKS = Table(
     Column("fencing_token", BigInteger, nullable=False, default=0),
     Column("done_frame_count", BigInteger, nullable=False, default=0),
     Column("instance_count", BigInteger, nullable=False, default=0),
+    Column("overflow_frame_count", BigInteger, nullable=False, server_default="0"),
     Column("worker_id", Text),
     Index("tasks_by_state", "state", "job_sequence", "task_index"),
 )
@@ -136,6 +139,9 @@ def _prepare(connection: Connection) -> None:
         _METADATA.create_all(connection)
         connection.execute(VERSIONS.insert().values(version=SCHEMA_VERSION))
     version = connection.execute(select(VERSIONS.c.version)).scalar_one()
+    if version == 1:
+        _add_overflow_frame_count(connection)
+        version = 2
     if version != SCHEMA_VERSION:
         raise FailedPrecondition(
             "LEDGER_VERSION_UNKNOWN",
@@ -143,6 +149,13 @@ def _prepare(connection: Connection) -> None:
             "Shoal that wrote it.",
             version=version,
         )
+
+
+def _add_overflow_frame_count(connection: Connection) -> None:
+    """Makes a ledger of version 1 one of version 2, in the transaction that has read its version."""
+    column = CreateColumn(TASKS.c.overflow_frame_count).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {TASKS.name} ADD COLUMN {column}")
+    connection.execute(VERSIONS.update().values(version=2))
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -4,12 +4,19 @@ from collections.abc import AsyncIterator
 
 from shoal.common.v1 import video_pb2
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
-from shoal_common import convert_parameters, paging
+from shoal_common import convert_parameters, frame_ranges, paging
 from shoal_common.interceptors import Context
+from shoal_core.errors import InvalidArgument
 from shoal_orchestrator import convert
 from shoal_orchestrator.dispatcher import Dispatcher
-from shoal_orchestrator.peers import LabelSets, Models, Videos, check_centroids
-from shoal_orchestrator.planning import resolve_span
+from shoal_orchestrator.peers import (
+    LabelSets,
+    Models,
+    Videos,
+    check_centroids,
+    check_model_content,
+)
+from shoal_orchestrator.planning import resolve_runs
 
 _CALL_SECONDS = 120.0
 _MARGIN = 0.1  # part of the caller's time that is kept for telling why it was not enough
@@ -41,6 +48,10 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         # Workers read the same parameters by the same functions: what is bad is refused here.
         convert_parameters.inference_settings(request.inference)
         convert_parameters.tracker_config(request.tracker)
+        if request.HasField("range") and request.ranges:
+            raise InvalidArgument(
+                "FRAMES_INVALID", "Both range and ranges are given; give the frames in one of them."
+            )
         probed = await self._videos.probe(request.video_uri, timeout=_call_seconds(context))
         spec = await self._resolve(request, probed.video, context)
         new = convert.new_track_job(
@@ -70,7 +81,7 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         )
         more = len(jobs) > size
         return jobs_pb2.ListJobsResponse(
-            jobs=[convert.job(job) for job in jobs[:size]],
+            jobs=[convert.brief_job(job) for job in jobs[:size]],
             next_page_token=paging.encode_token(str(jobs[size - 1].sequence)) if more else "",
         )
 
@@ -86,7 +97,7 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
     ) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
         """See the proto."""
         async for job in self._dispatcher.watch(convert.job_name(request.name)):
-            yield jobs_pb2.WatchJobResponse(job=convert.job(job))
+            yield jobs_pb2.WatchJobResponse(job=convert.brief_job(job))
 
     async def _resolve(
         self,
@@ -95,24 +106,25 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         context: Context,
     ) -> jobs_pb2.TrackJobSpec:
         model = await self._models.resolve(request.model, timeout=_call_seconds(context))
+        check_model_content(model, request.model_content_hash)
         centroids = request.centroids_label_set
         check_centroids(model, centroids)
         if centroids and self._label_sets is not None:
             await self._label_sets.check_exists(centroids, timeout=_call_seconds(context))
-        span = resolve_span(
-            request.range.start,
-            request.range.stop,
+        asked = request.ranges or ([request.range] if request.HasField("range") else [])
+        runs = resolve_runs(
+            [(each.start, each.stop) for each in asked],
             frame_count=video.frame_count,
             video=video.uri,
         )
-        is_tracked = request.tracker.WhichOneof("method") is not None
         return jobs_pb2.TrackJobSpec(
             video=video,
             model_version=model.version,
             model_content_hash=model.contract.source_hash,
-            range=video_pb2.FrameRange(start=span.start, stop=span.stop),
-            inference=request.inference,
-            tracker=request.tracker if is_tracked else None,
+            range=video_pb2.FrameRange(start=runs[0].start, stop=runs[-1].stop),
+            ranges=frame_ranges.range_messages(runs) if len(runs) > 1 else (),
+            inference=convert_parameters.resolved_inference(request.inference, model.contract),
+            tracker=convert_parameters.resolved_tracker(request.tracker),
             centroids_label_set=centroids,
         )
 

@@ -63,10 +63,14 @@ class WorkQueueService(jobs_pb2_grpc.WorkQueueServiceServicer):
 
 
 def _count(request: jobs_pb2.RenewLeaseRequest | jobs_pb2.CompleteTaskRequest) -> Count:
-    for field in ("done_frame_count", "instance_count"):
+    for field in ("done_frame_count", "instance_count", "overflow_frame_count"):
         if getattr(request, field) < 0:
             raise _invalid(field, getattr(request, field), "0 or more")
-    return Count(frames=request.done_frame_count, instances=request.instance_count)
+    return Count(
+        frames=request.done_frame_count,
+        instances=request.instance_count,
+        overflow_frames=request.overflow_frame_count,
+    )
 
 
 def _invalid(field: str, value: object, allowed: str) -> InvalidArgument:

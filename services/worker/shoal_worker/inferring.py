@@ -8,11 +8,13 @@ import numpy as np
 
 from shoal.jobs.v1 import jobs_pb2
 from shoal_common.convert_parameters import inference_settings
+from shoal_common.frame_ranges import spec_runs
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_common.shm import FrameRing
 from shoal_core.coordinates import instance_centroids
+from shoal_core.frame_runs import within
 from shoal_worker.label_sets import LabelSets, SegmentKey
 from shoal_worker.pipeline import Centroids, Pipeline
 from shoal_worker.queue import Lease
@@ -51,13 +53,13 @@ class SegmentWork:
                 request_count=self._request_count,
             )
             poses = await pipeline.run(
-                _frame_indices(segment, centroids), centroids=centroids, advance=lease.advance
+                _frame_indices(task, centroids), centroids=centroids, advance=lease.advance
             )
-        if pipeline.overflow_frame_count:
+        if lease.overflow_frame_count:
             logger.warning(
                 "%s: in %d frames the model found more than it can return",
                 task.name,
-                pipeline.overflow_frame_count,
+                lease.overflow_frame_count,
             )
         key = SegmentKey(
             label_set=segment.label_set,
@@ -84,13 +86,11 @@ class SegmentWork:
         }
 
 
-def _frame_indices(
-    segment: jobs_pb2.InferSegmentTask, centroids: Centroids | None
-) -> Sequence[int]:
-    """All frames of the segment, or those for which somebody said where the animals are."""
-    if centroids is None:
-        return range(segment.range.start, segment.range.stop)
-    return sorted(centroids)
+def _frame_indices(task: jobs_pb2.Task, centroids: Centroids | None) -> Sequence[int]:
+    """The job's frames in the segment, of those for which somebody said where the animals are."""
+    segment = task.infer_segment.range
+    chosen = within(spec_runs(task.spec), segment.start, segment.stop)
+    return [index for index in chosen if centroids is None or index in centroids]
 
 
 @asynccontextmanager

@@ -46,22 +46,21 @@ class Pipeline:
         self._estimator = estimator
         self._ring = ring
         self._request_count = request_count
-        self.overflow_frame_count = 0
-        """Frames so far in which the model found more than it can return."""
 
     async def run(
         self,
         frame_indices: Sequence[int],
         *,
         centroids: Centroids | None,
-        advance: Callable[[int, int], None],
+        advance: Callable[[int, int, int], None],
     ) -> list[FramePoses]:
         """Returns the poses of `frame_indices`, in their order.
 
         Args:
             frame_indices: Increasing frame indices.
             centroids: Where the animals are, for centred-instance models that run alone.
-            advance: Told (frames, instances) after every batch.
+            advance: Told (frames, instances, frames in which the model found more than it can
+                return) after every batch.
 
         Raises:
             ShoalError: The first failure of decoding or inference; nothing is left running.
@@ -78,8 +77,11 @@ class Pipeline:
             while (batch := await decoded.get()) is not None:
                 estimate = await self._infer(batch, centroids)
                 poses[batch.number] = estimate.poses
-                self.overflow_frame_count += estimate.overflow_frame_count
-                advance(len(estimate.poses), sum(frame.instance_count for frame in estimate.poses))
+                advance(
+                    len(estimate.poses),
+                    sum(frame.instance_count for frame in estimate.poses),
+                    estimate.overflow_frame_count,
+                )
 
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -36,12 +36,16 @@ class Lease:
         self.task = task
         self.done_frame_count = 0
         self.instance_count = 0
+        self.overflow_frame_count = 0
         self._stub = stub
 
-    def advance(self, frame_count: int, instance_count: int) -> None:
+    def advance(
+        self, frame_count: int, instance_count: int, overflow_frame_count: int = 0
+    ) -> None:
         """Counts frames that have been processed; the next heartbeat tells."""
         self.done_frame_count += frame_count
         self.instance_count += instance_count
+        self.overflow_frame_count += overflow_frame_count
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs the work of the task under heartbeats and reports how it ended.
@@ -72,6 +76,7 @@ class Lease:
                             fencing_token=self.task.fencing_token,
                             done_frame_count=self.done_frame_count,
                             instance_count=self.instance_count,
+                            overflow_frame_count=self.overflow_frame_count,
                         ),
                         timeout=lease_seconds,
                     )
@@ -93,6 +98,7 @@ class Lease:
                             fencing_token=self.task.fencing_token,
                             done_frame_count=self.done_frame_count,
                             instance_count=self.instance_count,
+                            overflow_frame_count=self.overflow_frame_count,
                         ),
                         timeout=_CALL_SECONDS,
                         wait_for_ready=True,

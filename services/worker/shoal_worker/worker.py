@@ -4,12 +4,11 @@ import json
 import logging
 from importlib.metadata import version
 
-from google.protobuf import json_format
-
 from shoal.jobs.v1 import jobs_pb2
 from shoal.labels.v1 import labels_pb2
 from shoal_common import convert
 from shoal_common.inference.contract import PoseContract
+from shoal_common.track_document import CONFIG, track_document
 from shoal_core.errors import Internal
 from shoal_worker.inferring import SegmentWork
 from shoal_worker.label_sets import LabelSets
@@ -88,9 +87,7 @@ def _label_set(
         "model_kind": contract.kind,
         "model_source": contract.source,
         "model_source_hash": contract.source_hash,
-        "frames": json_format.MessageToDict(spec.range),
-        "inference": json_format.MessageToDict(spec.inference, preserving_proto_field_name=True),
-        "tracker": json_format.MessageToDict(spec.tracker, preserving_proto_field_name=True),
+        CONFIG: track_document(spec),
     }
     return labels_pb2.LabelSet(
         name=name,

@@ -23,6 +23,7 @@ def request(folder: Path, label_set: LabelSet) -> dict[str, Any]:
         "folder": str(folder),
         "partial": str(folder / ".out.partial"),
         "output": str(folder / "out.slp"),
+        "provenance": {},
         "sources": [
             {
                 "label_set": slp_child.label_set_to_json(label_set),

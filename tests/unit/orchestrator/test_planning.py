@@ -8,70 +8,97 @@ from hypothesis import strategies as st
 
 from shoal.common.v1 import parameters_pb2, video_pb2
 from shoal.jobs.v1 import jobs_pb2
-from shoal_core.errors import OutOfRange
+from shoal_common.frame_ranges import range_messages
+from shoal_core.errors import InvalidArgument, OutOfRange
+from shoal_core.frame_runs import Runs, frame_count, merged, within
 from shoal_orchestrator.convert import new_track_job
-from shoal_orchestrator.planning import cut_segments, resolve_span, track_job_id
+from shoal_orchestrator.planning import MAX_RUN_COUNT, cut_segments, resolve_runs, track_job_id
 from shoal_orchestrator.records import FrameSpan, NewJob, TaskKind
 
-SPANS = st.tuples(st.integers(0, 5000), st.integers(1, 20_000)).map(
-    lambda pair: FrameSpan(pair[0], pair[0] + pair[1])
+ONE_RUN = st.tuples(st.integers(0, 5000), st.integers(1, 20_000)).map(
+    lambda pair: (range(pair[0], pair[0] + pair[1]),)
 )
+SOME_RUNS = (
+    st.lists(st.tuples(st.integers(0, 20_000), st.integers(1, 900)), min_size=1, max_size=60)
+    .map(lambda pairs: [range(start, start + length) for start, length in pairs])
+    .map(merged)
+)
+RUNS = ONE_RUN | SOME_RUNS
 LENGTHS = st.integers(1, 3000)
 KEYFRAMES = st.sets(st.integers(0, 25_000), max_size=60).map(lambda frames: sorted({0, *frames}))
 
 
-@given(span=SPANS, length=LENGTHS, keyframes=KEYFRAMES)
-def test_segments_cover_the_span_exactly_once(
-    span: FrameSpan, length: int, keyframes: list[int]
+def sizes(runs: Runs, segments: list[FrameSpan]) -> list[int]:
+    return [len(list(within(runs, segment.start, segment.stop))) for segment in segments]
+
+
+@given(runs=RUNS, length=LENGTHS, keyframes=KEYFRAMES)
+def test_segments_hold_every_chosen_frame_exactly_once(
+    runs: Runs, length: int, keyframes: list[int]
 ) -> None:
-    segments = cut_segments(span, length, keyframes)
-    covered = [span.start, *(segment.stop for segment in segments)]
+    segments = cut_segments(runs, length, keyframes)
+    covered = [runs[0].start, *(segment.stop for segment in segments)]
     assert [segment.start for segment in segments] == covered[:-1]
-    assert covered[-1] == span.stop
-    assert all(segment.frame_count > 0 for segment in segments)
+    assert covered[-1] == runs[-1].stop
+    assert sum(sizes(runs, segments)) == frame_count(runs)
 
 
-@given(span=SPANS, length=LENGTHS, keyframes=KEYFRAMES)
-def test_segments_are_about_as_long_as_asked(
-    span: FrameSpan, length: int, keyframes: list[int]
+@given(runs=RUNS, length=LENGTHS, keyframes=KEYFRAMES)
+def test_segments_hold_about_as_many_frames_as_asked(
+    runs: Runs, length: int, keyframes: list[int]
 ) -> None:
-    segments = cut_segments(span, length, keyframes)
-    assert all(2 * segment.frame_count <= 3 * length for segment in segments)
-    assert all(2 * segment.frame_count >= length for segment in segments[:-1])
+    counts = sizes(runs, cut_segments(runs, length, keyframes))
+    assert all(0 < 2 * count <= 3 * length for count in counts)
+    assert all(2 * count >= length for count in counts[:-1])
 
 
-@given(span=SPANS, length=LENGTHS, keyframes=KEYFRAMES)
+@given(runs=ONE_RUN, length=LENGTHS, keyframes=KEYFRAMES)
 def test_borders_lie_on_keyframes_wherever_one_is_near(
-    span: FrameSpan, length: int, keyframes: list[int]
+    runs: Runs, length: int, keyframes: list[int]
 ) -> None:
     reach = length // 4
-    for number, segment in enumerate(cut_segments(span, length, keyframes)[1:], start=1):
-        ideal = span.start + number * length
+    for number, segment in enumerate(cut_segments(runs, length, keyframes)[1:], start=1):
+        ideal = runs[0].start + number * length
         distances = [abs(frame - ideal) for frame in keyframes]
         nearest = min(distances)
         moved = abs(segment.start - ideal)
         assert moved == (nearest if nearest <= reach else 0)
 
 
-@given(span=SPANS, length=LENGTHS, keyframes=KEYFRAMES)
-def test_planning_is_deterministic(span: FrameSpan, length: int, keyframes: list[int]) -> None:
-    assert cut_segments(span, length, keyframes) == cut_segments(span, length, tuple(keyframes))
+@given(runs=RUNS, length=LENGTHS, keyframes=KEYFRAMES)
+def test_planning_is_deterministic(runs: Runs, length: int, keyframes: list[int]) -> None:
+    assert cut_segments(runs, length, keyframes) == cut_segments(runs, length, tuple(keyframes))
 
 
 @pytest.mark.parametrize(
-    ("start", "stop", "expected"),
-    [(0, 0, FrameSpan(0, 10)), (3, 0, FrameSpan(3, 10)), (3, 4, FrameSpan(3, 4))],
+    ("asked", "expected"),
+    [
+        ([], (range(10),)),
+        ([(0, 0)], (range(10),)),
+        ([(3, 0)], (range(3, 10),)),
+        ([(3, 4)], (range(3, 4),)),
+        ([(7, 0), (1, 3)], (range(1, 3), range(7, 10))),
+        ([(1, 3), (3, 5), (2, 4)], (range(1, 5),)),
+    ],
 )
-def test_stop_zero_is_the_end(start: int, stop: int, expected: FrameSpan) -> None:
-    assert resolve_span(start, stop, frame_count=10, video="v") == expected
+def test_stop_zero_is_the_end(asked: list[tuple[int, int]], expected: Runs) -> None:
+    assert resolve_runs(asked, frame_count=10, video="v") == expected
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, 11), (10, 0), (10, 11), (5, 5), (6, 5), (-1, 5)])
-def test_frames_outside_the_video_are_refused_with_its_length(start: int, stop: int) -> None:
+@pytest.mark.parametrize("run", [(0, 11), (10, 0), (10, 11), (5, 5), (6, 5), (-1, 5)])
+def test_frames_outside_the_video_are_refused_with_its_length(run: tuple[int, int]) -> None:
     with pytest.raises(OutOfRange, match="which has 10 frames") as caught:
-        resolve_span(start, stop, frame_count=10, video="fly.mp4")
+        resolve_runs([(0, 2), run], frame_count=10, video="fly.mp4")
     assert caught.value.reason == "FRAME_OUT_OF_RANGE"
     assert caught.value.metadata["frame_count"] == "10"
+
+
+def test_more_runs_than_a_job_can_carry_are_refused() -> None:
+    most = [(2 * number, 2 * number + 1) for number in range(MAX_RUN_COUNT)]
+    assert len(resolve_runs(most, frame_count=10**6, video="v")) == MAX_RUN_COUNT
+    with pytest.raises(InvalidArgument, match="10001 runs") as caught:
+        resolve_runs([*most, (10**5, 10**5 + 1)], frame_count=10**6, video="v")
+    assert caught.value.reason == "FRAMES_INVALID"
 
 
 @given(st.lists(st.binary(max_size=4), max_size=5), st.lists(st.binary(max_size=4), max_size=5))
@@ -101,6 +128,9 @@ SHAPING: dict[str, Callable[[jobs_pb2.TrackJobSpec], None]] = {
     "model content": lambda s: setattr(s, "model_content_hash", "f00d"),
     "start": lambda s: setattr(s.range, "start", 1),
     "stop": lambda s: setattr(s.range, "stop", 99),
+    "gaps": lambda s: s.ranges.extend(range_messages([range(3), range(9, 100)])),
+    "samples": lambda s: setattr(s.inference.part_grouping, "n_points", 5),
+    "filters": lambda s: setattr(s.inference.filters, "min_visible_nodes", 1),
     "inference": lambda s: setattr(s.inference, "peak_threshold", 0.3),
     "grouping": lambda s: setattr(s.inference.part_grouping, "min_line_scores", 0.1),
     "tracker parameter": lambda s: setattr(s.tracker.window, "max_tracks", 2),

@@ -73,13 +73,13 @@ class Setting:
         self.pipeline = pipeline
         self.estimator = estimator
         self.ring = ring
-        self.advances: list[tuple[int, int]] = []
+        self.advances: list[tuple[int, int, int]] = []
 
     async def run(self, frame_indices: Sequence[int], centroids: Any = None) -> list[FramePoses]:
         return await self.pipeline.run(
             frame_indices,
             centroids=centroids,
-            advance=lambda frames, instances: self.advances.append((frames, instances)),
+            advance=lambda *counts: self.advances.append(counts),
         )
 
     def all_slots_are_free(self) -> bool:
@@ -137,9 +137,9 @@ def test_poses_come_in_the_order_of_frames_however_batches_overtake_one_another(
             folder, video, batch_size=batch_size, request_count=request_count, seed=seed
         ) as setting:
             assert seen(await setting.run(frames)) == [(index, index) for index in frames]
-            assert sum(count for count, _ in setting.advances) == len(frames)
+            assert sum(count for count, _, _ in setting.advances) == len(frames)
             assert setting.estimator.most_running <= request_count
-            assert setting.pipeline.overflow_frame_count == len(frames)
+            assert sum(overflow for _, _, overflow in setting.advances) == len(frames)
             assert setting.all_slots_are_free()
 
     asyncio.run(law())
