@@ -14,6 +14,7 @@ from shoal_client import Shoal, Targets, WindowTracker
 from shoal_common.channel import open_channel
 from shoal_core.pose import FramePoses
 from tests.processes import running_service, target
+from tests.unit.serving.importing.class_vectors import graft_class_vectors
 
 SERVICES = ("decode", "engine", "serving", "labels", "orchestrator", "worker", "tracking")
 BOTTOM_UP = ("minimal_instance.UNet.bottomup",)
@@ -41,7 +42,10 @@ class Ensemble:
 
 @pytest.fixture(scope="session")
 def ensemble(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Ensemble]:
-    """All services, with the models of `MODELS` imported under those names."""
+    """All services, with the models of `MODELS` imported under those names.
+
+    "multiclass_topdown" is the top-down model with a class vector of random weights.
+    """
     folder = tmp_path_factory.mktemp("ensemble")
     home = folder / "home"
     with ExitStack() as stack:
@@ -58,6 +62,9 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Ite
         shoal = stack.enter_context(Shoal.connect(targets))
         for name, folders in MODELS.items():
             shoal.models.import_([str(shared_data / "models" / f) for f in folders], name=name)
+        centroid, centered = (shared_data / "models" / name for name in TOP_DOWN)
+        with_classes = graft_class_vectors(centered, folder / "with_classes")
+        shoal.models.import_([str(centroid), str(with_classes)], name="multiclass_topdown")
         yield Ensemble(folder, home, shoal, process_ids)
 
 

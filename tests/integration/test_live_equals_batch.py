@@ -102,7 +102,11 @@ def assert_same(live: list[FramePoses], batch: list[FramePoses]) -> None:
 
 @pytest.mark.parametrize(
     ("model", "way"),
-    [("bottomup", way) for way in ("inline", "shm", "png", "ref")] + [("topdown", "shm")],
+    [
+        *(("bottomup", way) for way in ("inline", "shm", "png", "ref")),
+        ("topdown", "shm"),
+        ("multiclass_topdown", "shm"),
+    ],
 )
 async def test_live_poses_equal_those_of_a_job_whatever_way_frames_travel(
     tracking_channel: grpc.aio.Channel,
