@@ -63,6 +63,9 @@ class PoseContract:
     """Identities of an ID model (K of them), else empty."""
     crop_size_px: int | None = None
     """Side of the second stage's square crop in full-frame pixels, if there is one."""
+    target_size_px: tuple[int, int] | None = None
+    """(height, width) that frames of another size are scaled to fit in, as training's were;
+    None: every frame keeps its size. Points are in pixels of the frame as it came either way."""
     anchor_part: str | None = None
     """Node that the crop is centred on; None: the centre of the labelled points' bounding box."""
     max_instances: int = 20
@@ -97,6 +100,7 @@ class PoseContract:
             skeleton = fields.pop("skeleton")
             stages = fields.pop("stages")
             classes = tuple(fields.pop("classes"))
+            target = fields.pop("target_size_px", None)
             return cls(
                 skeleton=Skeleton(
                     name=skeleton["name"],
@@ -106,6 +110,7 @@ class PoseContract:
                 ),
                 stages=tuple(Stage(**stage) for stage in stages),
                 classes=classes,
+                target_size_px=None if target is None else (int(target[0]), int(target[1])),
                 **fields,
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from shoal_common.inference.contract import PoseContract
+from shoal_serving.graphs.fitting import fit_frames
 from shoal_serving.graphs.frame_plans import centroid_plan, parts_plan, single_instance_plan
 from shoal_serving.graphs.network import Network
 from shoal_serving.graphs.plan import Plan
@@ -17,6 +18,12 @@ from shoal_serving.graphs.topdown_plans import centered_instance_plan, topdown_p
 
 def make_plan(contract: PoseContract, networks: Sequence[Network], composed: bool) -> Plan:
     """Returns the parts of a model; `composed` asks for shapes that do not depend on data."""
+    plan = _plan_for_kind(contract, networks, composed)
+    target = contract.target_size_px
+    return plan if target is None else fit_frames(plan, target)
+
+
+def _plan_for_kind(contract: PoseContract, networks: Sequence[Network], composed: bool) -> Plan:
     match contract.kind:
         case "single_instance":
             return single_instance_plan(contract, networks[0])

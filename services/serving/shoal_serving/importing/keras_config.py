@@ -37,6 +37,8 @@ class KerasConfig:
     """Identities in the order of the class maps' channels, or of the class vectors."""
     anchor_part: str | None
     input_scale: float
+    target_size_px: tuple[int, int] | None
+    """(height, width) that training scaled all frames to fit in; None: they kept their size."""
     pad_to_stride: int
     crop_size_px: int | None
     output_strides: Mapping[str, int]
@@ -93,6 +95,7 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> KerasConfig:
         classes=_classes(head),
         anchor_part=anchor,
         input_scale=float(preprocessing["input_scaling"]),
+        target_size_px=_target_size(preprocessing),
         pad_to_stride=int(preprocessing.get("pad_to_stride") or 1),
         crop_size_px=_crop_size(folder, STAGE_NAMES[kind], config["data"]),
         output_strides={
@@ -119,6 +122,14 @@ def _head(folder: Path, heads: Mapping[str, Any]) -> tuple[str, Mapping[str, Any
             kind=kind,
         )
     return kind, head
+
+
+def _target_size(preprocessing: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Returns the size that training has found; without one, a video's own size is its target."""
+    height, width = preprocessing.get("target_height"), preprocessing.get("target_width")
+    if not preprocessing.get("resize_and_pad_to_target") or height is None or width is None:
+        return None
+    return int(height), int(width)
 
 
 def _classes(head: Mapping[str, Any]) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ def read_keras_folder(folder: Path) -> TrainedModel:
         crop_size_px=config.crop_size_px,
         source=f"SLEAP{version} (Keras)",
         files=(folder / CONFIG_FILE, folder / WEIGHTS_FILE),
+        target_size_px=config.target_size_px,
     )
 
 

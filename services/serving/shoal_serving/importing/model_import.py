@@ -91,6 +91,7 @@ def _contract(models: Sequence[TrainedModel]) -> PoseContract:
         stages=tuple(model.network.stage for model in models),
         classes=last.classes,
         crop_size_px=last.crop_size_px,
+        target_size_px=models[0].target_size_px,
         anchor_part=models[0].anchor_part,
         max_instances=_max_instances(kind),
         max_peaks_per_node=_max_peaks_per_node(kind),

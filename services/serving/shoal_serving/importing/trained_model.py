@@ -25,6 +25,8 @@ class TrainedModel:
     """Which software trained it, for example "SLEAP 1.4.1 (Keras)"."""
     files: tuple[Path, ...]
     """The files that were read."""
+    target_size_px: tuple[int, int] | None = None
+    """(height, width) that training scaled all frames to fit in; None: they kept their size."""
 
 
 def order_stages(models: Sequence[TrainedModel]) -> tuple[TrainedModel, ...]:

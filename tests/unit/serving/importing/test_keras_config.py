@@ -59,3 +59,17 @@ def test_the_part_that_training_centred_on_is_the_anchor(
     assert config.anchor_part == expected
     if head == "centroid":
         assert config.skeleton.nodes == (expected or "centroid",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"resize_and_pad_to_target": True, "target_height": 480, "target_width": 640}, (480, 640)),
+        ({"resize_and_pad_to_target": False, "target_height": 480, "target_width": 640}, None),
+        ({"resize_and_pad_to_target": True, "target_height": None, "target_width": None}, None),
+        ({"target_height": 480, "target_width": 640}, None),
+    ],
+)
+def test_the_size_of_trainings_frames(changed, fields, expected):
+    config = changed(BOTTOMUP, lambda config: config["data"]["preprocessing"].update(fields))
+    assert config.target_size_px == expected
