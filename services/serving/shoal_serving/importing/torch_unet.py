@@ -39,17 +39,17 @@ class UNet:
             KeyError, TypeError, ValueError: when it describes none.
         """
         stem_stride = power_of_two(unet.get("stem_stride") or 1)
-        max_stride, output_stride = power_of_two(unet["max_stride"]), unet["output_stride"]
-        ups = max_stride // power_of_two(output_stride) * stem_stride
-        deepest = max_stride if stem_stride == 1 else 2 * max_stride
+        max_stride = power_of_two(unet["max_stride"])
+        # With a stem, both the deepest stride and the number of doublings are larger.
+        last_stride = power_of_two(unet["output_stride"]) * (2 if stem_stride > 1 else 1)
         return cls(
             kernel_size=int(positive(unet["kernel_size"])),
             convs_per_block=int(positive(unet.get("convs_per_block", 2))),
             middle_block=bool(unet.get("middle_block", True)),
             up_interpolate=bool(unet["up_interpolate"]),
             stem_blocks=stem_stride.bit_length() - 1,
-            down_blocks=power_of_two(max_stride // stem_stride).bit_length() - 1,
-            last_stride=power_of_two(deepest // ups),
+            down_blocks=power_of_two(max_stride / stem_stride).bit_length() - 1,
+            last_stride=power_of_two(last_stride / stem_stride),
         )
 
     @property

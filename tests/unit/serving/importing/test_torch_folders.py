@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import sleap_io
 import torch
-import yaml
 
 from shoal_core.coordinates import instance_centroids
-from shoal_core.errors import InvalidArgument
 from shoal_core.grouping import group_parts
 from shoal_serving.importing import import_model
-from shoal_serving.importing.torch_config import read_torch_config
 from tests.unit.serving.graphs.running import ServedModel, read_frames, read_gray_frames
-from tests.unit.serving.importing import torch_unet
+from tests.unit.serving.importing.torch_copies import change_weights, refused
 
 FOLDERS = {
     "single_instance": ["single_instance"],
@@ -23,6 +20,8 @@ FOLDERS = {
     "topdown": ["centered_instance", "centroid"],
     "bottomup": ["bottomup"],
     "multiclass_bottomup": ["multiclass_bottomup"],
+    "multiclass_centered_instance": ["multiclass_centered_instance"],
+    "multiclass_topdown": ["multiclass_centered_instance", "centroid"],
 }
 """Kind → model folders."""
 
@@ -45,41 +44,6 @@ def served(shared_data, tmp_path_factory):
     return serve
 
 
-@pytest.fixture
-def copy(shared_data, tmp_path):
-    """Copies a real model folder so that a test may damage it."""
-
-    def make(model):
-        folder = tmp_path / "model"
-        shutil.copytree(shared_data / "models_torch" / f"minimal_instance_{model}", folder)
-        return folder
-
-    return make
-
-
-def change_config(folder, change):
-    path = folder / "training_config.yaml"
-    config = yaml.safe_load(path.read_text())
-    change(config)
-    path.write_text(yaml.safe_dump(config))
-
-
-def change_weights(folder, change):
-    state = dict(torch_unet.load_state_dict(folder))
-    change(state)
-    torch.save({"state_dict": state}, folder / "best.ckpt")
-
-
-def refused(folder, destination) -> InvalidArgument:
-    with pytest.raises(InvalidArgument) as caught:
-        import_model([folder], destination)
-    assert not destination.exists()
-    assert "\n" not in caught.value.message
-    assert caught.value.message.endswith(".")
-    assert str(folder) in caught.value.message
-    return caught.value
-
-
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_a_real_frame_as_chain_and_as_one_graph(shared_data, served, kind):
     images = read_gray_frames(shared_data / "pair" / "centered_pair_small.mp4", [100])
@@ -89,6 +53,9 @@ def test_a_real_frame_as_chain_and_as_one_graph(shared_data, served, kind):
     request = {"images": images}
     if model.contract.takes_centroids:
         request["centroids"] = np.array([[[150, 200], [240, 190]]], np.float32)
+    if model.contract.classes and model.contract.family == "instances":
+        # Its confidence is low on crops that are not centred on the node it was trained on.
+        request["peak_threshold"] = np.array([[0.01]], np.float32)
     chain, composed = model.run(**request), model.run_composed(**request)
     assert set(chain) == set(composed)
     for name, values in chain.items():
@@ -155,6 +122,18 @@ def test_classes_of_the_labelled_animals_are_certain_and_different(
     np.testing.assert_allclose(classes, [[[1, 0]] * 2, [[0, 1]] * 2], atol=0.01)
 
 
+def test_the_second_stage_alone_names_the_animals(shared_data, served, labelled_frame):
+    """The network was trained on crops around node B, unlike its configuration says."""
+    expected = labels(shared_data)
+    model = served("multiclass_centered_instance")
+    made = model.run(images=labelled_frame, centroids=expected[None, :, 1])
+    assert model.contract.classes == ("female", "male")
+    np.testing.assert_allclose(made["class_probabilities"], [[[1, 0], [0, 1]]], atol=1e-3)
+    assert distance(made["instance_peaks"][0, :1], expected[:1]) < 1
+    # Node A of the second animal lies outside its crop.
+    assert distance(made["instance_peaks"][0, 1:, 1:], expected[1:, 1:]) < 1
+
+
 def test_colours_are_those_of_training(shared_data, served):
     """Version 0.0.1 trained on blue, green, red; frames here are red, green, blue."""
     path = shared_data / "robot" / "small_robot_minimal.slp"
@@ -165,35 +144,9 @@ def test_colours_are_those_of_training(shared_data, served):
     assert distance(made["instance_peaks"][0], frame.instances[0].numpy()[None]) < 20
 
 
-@pytest.mark.parametrize(("version", "is_bgr"), [("0.0.1", True), ("0.3.5", False), ("", False)])
-def test_later_versions_are_taken_to_see_red_green_blue(copy, version, is_bgr):
-    folder = copy("single_instance")
-    change_config(folder, lambda config: config.update(sleap_nn_version=version))
-    assert read_torch_config(folder).sees_bgr == is_bgr
-
-
-def test_skeletons_with_edges_in_their_order_and_symmetries(copy):
-    folder = copy("centered_instance")
-
-    def change(config):
-        names = [{"name": name} for name in ("left", "right", "head", "tail")]
-        edges = [{"source": names[2], "destination": names[i]} for i in (1, 0, 3)]
-        config["data_config"]["skeletons"] = [
-            {"name": "fly", "nodes": names, "edges": edges, "symmetries": [[names[1], names[0]]]}
-        ]
-        head = config["model_config"]["head_configs"]["centered_instance"]["confmaps"]
-        head["part_names"] = ["left", "right", "head"]
-
-    change_config(folder, change)
-    skeleton = read_torch_config(folder).skeleton
-    assert (skeleton.name, skeleton.nodes) == ("fly", ("left", "right", "head"))
-    assert skeleton.edges == ((2, 1), (2, 0))
-    assert skeleton.symmetries == ((0, 1),)
-
-
 @pytest.mark.parametrize("file", ["training_config.yaml", "best.ckpt"])
-def test_a_missing_file(copy, tmp_path, file):
-    folder = copy("bottomup")
+def test_a_missing_file(torch_copy, tmp_path, file):
+    folder = torch_copy("bottomup")
     (folder / file).unlink()
     error = refused(folder, tmp_path / "v1")
     assert error.reason == "MODEL_FILE_MISSING"
@@ -201,40 +154,13 @@ def test_a_missing_file(copy, tmp_path, file):
 
 
 @pytest.mark.parametrize("keep", [0, 1000, 100_000])
-def test_a_truncated_checkpoint(copy, tmp_path, keep):
-    folder = copy("bottomup")
+def test_a_truncated_checkpoint(torch_copy, tmp_path, keep):
+    folder = torch_copy("bottomup")
     path = folder / "best.ckpt"
     path.write_bytes(path.read_bytes()[:keep])
     error = refused(folder, tmp_path / "v1")
     assert error.reason == "MODEL_FILE_DAMAGED"
     assert "best.ckpt" in error.message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        "model_config: 1",
-        "a: [",
-        "\x00",
-        "!!python/object/apply:os.abort []",
-        pytest.param("[" * 100_000, id="deep"),
-    ],
-)
-def test_a_configuration_that_is_none(copy, tmp_path, text):
-    folder = copy("bottomup")
-    (folder / "training_config.yaml").write_text(text)
-    assert refused(folder, tmp_path / "v1").reason == "MODEL_CONFIG_INVALID"
-
-
-@pytest.mark.parametrize("scale", [0, -1, ".nan", ".inf", None, "a\nb", [1, 1]])
-def test_a_scale_that_is_none(copy, tmp_path, scale):
-    folder = copy("bottomup")
-    value = float(scale[1:]) if scale in (".nan", ".inf") else scale
-    change_config(folder, lambda config: config["data_config"]["preprocessing"].update(scale=value))
-    assert refused(folder, tmp_path / "v1").reason == "MODEL_CONFIG_INVALID"
 
 
 LAYER = "model.backbone.encoders.0.encoder_stack.1.blocks.stack0_enc1_conv0.weight"
@@ -250,8 +176,8 @@ LAYER = "model.backbone.encoders.0.encoder_stack.1.blocks.stack0_enc1_conv0.weig
     ],
     ids=["missing", "shape", "surplus", "empty"],
 )
-def test_weights_that_do_not_fit(copy, tmp_path, change, words):
-    folder = copy("bottomup")
+def test_weights_that_do_not_fit(torch_copy, tmp_path, change, words):
+    folder = torch_copy("bottomup")
     change_weights(folder, change)
     error = refused(folder, tmp_path / "v1")
     assert error.reason == "MODEL_WEIGHTS_MISMATCH"
@@ -259,64 +185,8 @@ def test_weights_that_do_not_fit(copy, tmp_path, change, words):
         assert word in error.message
 
 
-def test_configuration_and_weights_of_different_runs(copy, shared_data, tmp_path):
-    folder = copy("bottomup")
+def test_configuration_and_weights_of_different_runs(torch_copy, shared_data, tmp_path):
+    folder = torch_copy("bottomup")
     other = shared_data / "models_torch" / "minimal_instance_centered_instance" / "best.ckpt"
     shutil.copy(other, folder)
     assert refused(folder, tmp_path / "v1").reason == "MODEL_WEIGHTS_MISMATCH"
-
-
-def test_a_head_at_a_stride_that_the_backbone_has_not(copy, tmp_path):
-    folder = copy("bottomup")
-
-    def change(config):
-        config["model_config"]["head_configs"]["bottomup"]["pafs"]["output_stride"] = 1
-
-    change_config(folder, change)
-    error = refused(folder, tmp_path / "v1")
-    assert error.reason == "MODEL_CONFIG_INVALID"
-    assert "PartAffinityFieldsHead_1" in error.message
-
-
-def test_a_kind_that_is_not_imported(copy, tmp_path):
-    error = refused(copy("multiclass_centered_instance"), tmp_path / "v1")
-    assert error.reason == "MODEL_KIND_UNSUPPORTED"
-    assert "multi_class_topdown" in error.message
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("stem_stride", 2), ("middle_block", False), ("stacks", 2), ("kernel_size", 5)],
-)
-def test_a_unet_that_is_not_imported(copy, tmp_path, key, value):
-    folder = copy("bottomup")
-
-    def change(config):
-        config["model_config"]["backbone_config"]["unet"][key] = value
-
-    change_config(folder, change)
-    error = refused(folder, tmp_path / "v1")
-    assert error.reason == "MODEL_KIND_UNSUPPORTED"
-    assert key in error.message
-
-
-def test_a_backbone_that_is_not_imported(copy, tmp_path):
-    folder = copy("bottomup")
-
-    def change(config):
-        config["model_config"]["backbone_config"] = {"unet": None, "convnext": {"max_stride": 16}}
-
-    change_config(folder, change)
-    error = refused(folder, tmp_path / "v1")
-    assert error.reason == "MODEL_KIND_UNSUPPORTED"
-    assert "convnext" in error.message
-
-
-def test_a_crop_size_that_is_not_there(copy, tmp_path):
-    folder = copy("centered_instance")
-    change_config(
-        folder, lambda config: config["data_config"]["preprocessing"].update(crop_size=None)
-    )
-    error = refused(folder, tmp_path / "v1")
-    assert error.reason == "MODEL_CONFIG_INVALID"
-    assert "crop_size" in error.message
