@@ -46,6 +46,9 @@ class Stage:
     """Head name → network input pixels per map pixel."""
     refinement: Refinement
     """How rough peaks become sub-pixel peaks."""
+    antialias: bool = False
+    """Whether a pixel of a scaled-down image is the mean of all that it covers, rather than
+    interpolated between the nearest: so it was in training with sleap-nn."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Axis legend: B frames, C channels, H W frame pixels, M crops, s crop side, k pix
 """
 
 from shoal_serving.graphs.builder import FLOAT, INT32, Value
-from shoal_serving.graphs.preprocess import PIXEL_SCALE, pad_to_stride, to_planes
+from shoal_serving.graphs.preprocess import PIXEL_SCALE, Scaling, pad_to_stride, to_planes
 
 
 def crops(
@@ -13,7 +13,7 @@ def crops(
     frames_M: Value,
     side: int,
     channels: int,
-    input_scale: float,
+    scaling: Scaling,
     max_stride: int,
 ) -> Value:
     """Returns network input [M, channels, s, s] around centres in full-frame pixels.
@@ -38,27 +38,21 @@ def crops(
         if axis == 3:
             near, far = near * PIXEL_SCALE, far * PIXEL_SCALE
         planes = planes.slice(axis, 0, side) * near + planes.slice(axis, 1, side + 1) * far
-    return pad_to_stride(_scaled(planes, input_scale), max_stride)
+    return pad_to_stride(_scaled(planes, scaling), max_stride)
 
 
-def _scaled(crops_MCss: Value, scale: float) -> Value:
-    """Returns the crops at floor(side · scale): bilinear, half-pixel centres.
+def _scaled(crops_MCss: Value, scaling: Scaling) -> Value:
+    """Returns the crops at floor(side · factor).
 
     Frames are stretched to a whole number of pixels, as in training. Crops are not, because
-    training scales before it cuts: their pixels are 1 / scale apart whatever their side is.
+    training scales before it cuts: their pixels are 1 / factor apart whatever their side is.
     """
-    if scale == 1.0:
+    if scaling.factor == 1.0:
         return crops_MCss
     graph = crops_MCss.graph
-    scales = graph.constant([1, 1, scale, scale], FLOAT)
-    return graph.op(
-        "Resize",
-        crops_MCss,
-        Value(graph, "", FLOAT),
-        scales,
-        mode="linear",
-        coordinate_transformation_mode="half_pixel",
-    )
+    scales = graph.constant([1, 1, scaling.factor, scaling.factor], FLOAT)
+    absent = Value(graph, "", FLOAT)
+    return graph.op("Resize", crops_MCss, absent, scales, **scaling.node_attributes())
 
 
 def crop_to_frame(points_px_MN2: Value, centers_px_M2: Value, side: int) -> Value:

@@ -12,7 +12,7 @@ from shoal_serving.graphs.body import Body, Head
 from shoal_serving.graphs.builder import FLOAT, INT32, UINT8, GraphBuilder, Value
 from shoal_serving.graphs.instances import Instances
 from shoal_serving.graphs.plan import Part, Port
-from shoal_serving.graphs.preprocess import preprocess
+from shoal_serving.graphs.preprocess import Scaling, preprocess
 
 IMAGES = Port("images", UINT8, ("B", "H", "W", "C"))
 PEAK_THRESHOLD = Port("peak_threshold", FLOAT, ("B", 1))
@@ -42,6 +42,11 @@ class Network:
 
     stage: Stage
     body: Body
+
+    @property
+    def scaling(self) -> Scaling:
+        """How images are scaled before they reach the network."""
+        return Scaling(self.stage.input_scale, self.stage.antialias)
 
     @property
     def confidence(self) -> Head:
@@ -100,7 +105,7 @@ def preprocess_part(network: Network) -> Part:
     def emit(graph: GraphBuilder, values: Mapping[str, Value]) -> dict[str, Value]:
         images = values[IMAGES.name]
         channels = network.body.channels
-        return {port.name: preprocess(images, channels, stage.input_scale, stage.max_stride)}
+        return {port.name: preprocess(images, channels, network.scaling, stage.max_stride)}
 
     return Part(f"{stage.name}_preprocess", "glue", (IMAGES,), (port,), emit)
 

@@ -3,6 +3,9 @@
 Axis legend: B frames, C channels, H W frame pixels, h w network input pixels.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 from shoal_serving.graphs.builder import FLOAT, INT64, GraphBuilder, Value
 
 PIXEL_SCALE = 1 / 255
@@ -11,14 +14,29 @@ GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
 """Weights of R, G and B that TensorFlow uses."""
 
 
-def preprocess(images_BHWC: Value, channels: int, input_scale: float, max_stride: int) -> Value:
+@dataclass(frozen=True)
+class Scaling:
+    """How an image is scaled: bilinear, half-pixel centres."""
+
+    factor: float
+    antialias: bool = False
+    """Whether the filter widens by 1 / factor, so that it covers every pixel."""
+
+    def node_attributes(self) -> dict[str, Any]:
+        """Returns how a Resize node does it."""
+        attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+        # At the edges, an antialiasing filter weighs the pixels that there are.
+        return attributes | ({"antialias": 1, "exclude_outside": 1} if self.antialias else {})
+
+
+def preprocess(images_BHWC: Value, channels: int, scaling: Scaling, max_stride: int) -> Value:
     """Returns network input [B, channels, h, w] of frames.
 
     Colour, then division by 255, then scaling, then zeros at the bottom and right up to a
     multiple of `max_stride`, in SLEAP's order.
     """
     pixels = to_planes(images_BHWC, channels) * PIXEL_SCALE
-    return pad_to_stride(resize(pixels, input_scale), max_stride)
+    return pad_to_stride(resize(pixels, scaling), max_stride)
 
 
 def to_planes(images_BHWC: Value, channels: int) -> Value:
@@ -43,23 +61,15 @@ def to_planes(images_BHWC: Value, channels: int) -> Value:
     return graph.op("Floor", gray).reshape(-1, 1, planes.length(2), planes.length(3))
 
 
-def resize(image_BCHW: Value, scale: float) -> Value:
-    """Returns the image at int(size · scale): bilinear, half-pixel centres, no antialiasing."""
-    if scale == 1.0:
+def resize(image_BCHW: Value, scaling: Scaling) -> Value:
+    """Returns the image at int(size · factor)."""
+    if scaling.factor == 1.0:
         return image_BCHW
     graph = image_BCHW.graph
-    sizes = [(image_BCHW.length(axis).cast(FLOAT) * scale).cast(INT64) for axis in (2, 3)]
+    sizes = [(image_BCHW.length(axis).cast(FLOAT) * scaling.factor).cast(INT64) for axis in (2, 3)]
     target = graph.concat([image_BCHW.length(0), image_BCHW.length(1), *sizes], axis=0)
     absent = Value(graph, "", FLOAT)
-    return graph.op(
-        "Resize",
-        image_BCHW,
-        absent,
-        absent,
-        target,
-        mode="linear",
-        coordinate_transformation_mode="half_pixel",
-    )
+    return graph.op("Resize", image_BCHW, absent, absent, target, **scaling.node_attributes())
 
 
 def pad_to_stride(image_BCHW: Value, stride: int) -> Value:

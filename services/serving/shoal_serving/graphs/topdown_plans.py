@@ -106,7 +106,7 @@ def _crop_parts(contract: PoseContract, network: Network, slots: int | str) -> t
             values[CROP_FRAMES.name],
             side,
             channels,
-            stage.input_scale,
+            network.scaling,
             stage.max_stride,
         )
         return {source.name: made}

@@ -38,6 +38,7 @@ def read_torch_folder(folder: Path) -> TrainedModel:
         max_stride=body.max_stride,
         output_strides={head.name: head.stride for head in body.heads},
         refinement="integral",
+        antialias=True,
     )
     version = f" {config.sleap_nn_version}" if config.sleap_nn_version else ""
     return TrainedModel(

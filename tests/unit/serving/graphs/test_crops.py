@@ -10,6 +10,7 @@ from shoal_serving.graphs.builder import FLOAT
 from shoal_serving.graphs.crops import crops
 from shoal_serving.graphs.network import Network
 from shoal_serving.graphs.package import write_package
+from shoal_serving.graphs.preprocess import Scaling
 from tests.unit.serving.graphs.running import ServedModel, evaluate
 
 SIDE = 12
@@ -17,7 +18,7 @@ SIDE = 12
 
 def run(images, centers, frames, side=SIDE, channels=1, scale=1.0, stride=1):
     def graph(images, centers, frames):
-        return crops(images, centers, frames, side, channels, scale, stride)
+        return crops(images, centers, frames, side, channels, Scaling(scale), stride)
 
     (made,) = evaluate(graph, images, np.asarray(centers, np.float32), np.asarray(frames, np.int32))
     return made

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
-from shoal_serving.graphs.preprocess import preprocess
+from shoal_serving.graphs.preprocess import Scaling, preprocess
 from tests.unit.serving.graphs.running import evaluate
 
 
-def run(images, channels, scale=1.0, stride=1):
-    (made,) = evaluate(lambda value: preprocess(value, channels, scale, stride), images)
+def run(images, channels, scale=1.0, stride=1, *, antialias=False):
+    scaling = Scaling(scale, antialias)
+    (made,) = evaluate(lambda value: preprocess(value, channels, scaling, stride), images)
     return made
 
 
@@ -55,6 +57,15 @@ def test_scaling_is_bilinear_between_half_pixel_centers(scale):
         high = (low + 1).clip(0, size - 1)
         plane = plane.take(low, axis) * (1 - part) + plane.take(high, axis) * part
     np.testing.assert_allclose(run(images, 1, scale)[0, 0], plane, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.4, 0.75, 2.0])
+def test_antialiased_scaling_is_that_of_torch(scale):
+    images = frames(2, 20, 40, 1)
+    size = (int(20 * scale), int(40 * scale))
+    planes = torch.from_numpy(np.moveaxis(images, -1, 1) / np.float32(255))
+    expected = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
+    np.testing.assert_allclose(run(images, 1, scale, antialias=True), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "padded"), [((16, 32), (16, 32)), ((17, 31), (32, 32))])
