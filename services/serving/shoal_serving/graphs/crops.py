@@ -4,7 +4,13 @@ Axis legend: B frames, C channels, H W frame pixels, M crops, s crop side, k pix
 """
 
 from shoal_serving.graphs.builder import FLOAT, INT32, Value
-from shoal_serving.graphs.preprocess import PIXEL_SCALE, Scaling, pad_to_stride, to_planes
+from shoal_serving.graphs.preprocess import (
+    PIXEL_SCALE,
+    Scaling,
+    pad_to_stride,
+    resize_attributes,
+    to_planes,
+)
 
 
 def crops(
@@ -51,8 +57,8 @@ def _scaled(crops_MCss: Value, scaling: Scaling) -> Value:
         return crops_MCss
     graph = crops_MCss.graph
     scales = graph.constant([1, 1, scaling.factor, scaling.factor], FLOAT)
-    absent = Value(graph, "", FLOAT)
-    return graph.op("Resize", crops_MCss, absent, scales, **scaling.node_attributes())
+    how = resize_attributes(antialias=scaling.antialias)
+    return graph.op("Resize", crops_MCss, Value(graph, "", FLOAT), scales, **how)
 
 
 def crop_to_frame(points_px_MN2: Value, centers_px_M2: Value, side: int) -> Value:

@@ -20,7 +20,9 @@ def make_plan(contract: PoseContract, networks: Sequence[Network], composed: boo
     """Returns the parts of a model; `composed` asks for shapes that do not depend on data."""
     plan = _plan_for_kind(contract, networks, composed)
     target = contract.target_size_px
-    return plan if target is None else fit_frames(plan, target)
+    if target is None:
+        return plan
+    return fit_frames(plan, target, antialias=contract.stages[0].antialias)
 
 
 def _plan_for_kind(contract: PoseContract, networks: Sequence[Network], composed: bool) -> Plan:

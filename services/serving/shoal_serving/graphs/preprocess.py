@@ -22,12 +22,6 @@ class Scaling:
     antialias: bool = False
     """Whether the filter widens by 1 / factor, so that it covers every pixel."""
 
-    def node_attributes(self) -> dict[str, Any]:
-        """Returns how a Resize node does it."""
-        attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-        # At the edges, an antialiasing filter weighs the pixels that there are.
-        return attributes | ({"antialias": 1, "exclude_outside": 1} if self.antialias else {})
-
 
 def preprocess(images_BHWC: Value, channels: int, scaling: Scaling, max_stride: int) -> Value:
     """Returns network input [B, channels, h, w] of frames.
@@ -69,7 +63,21 @@ def resize(image_BCHW: Value, scaling: Scaling) -> Value:
     sizes = [(image_BCHW.length(axis).cast(FLOAT) * scaling.factor).cast(INT64) for axis in (2, 3)]
     target = graph.concat([image_BCHW.length(0), image_BCHW.length(1), *sizes], axis=0)
     absent = Value(graph, "", FLOAT)
-    return graph.op("Resize", image_BCHW, absent, absent, target, **scaling.node_attributes())
+    return graph.op(
+        "Resize",
+        image_BCHW,
+        absent,
+        absent,
+        target,
+        **resize_attributes(antialias=scaling.antialias),
+    )
+
+
+def resize_attributes(*, antialias: bool) -> dict[str, Any]:
+    """Returns how a Resize node scales images: bilinear, half-pixel centres."""
+    attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    # At the edges, an antialiasing filter weighs the pixels that there are.
+    return attributes | ({"antialias": 1, "exclude_outside": 1} if antialias else {})
 
 
 def pad_to_stride(image_BCHW: Value, stride: int) -> Value:

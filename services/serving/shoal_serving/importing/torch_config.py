@@ -51,6 +51,8 @@ class TorchConfig:
     """Nodes in the order of the head's channels; of a centroid model: its one point."""
     classes: tuple[str, ...]
     anchor_part: str | None
+    target_size_px: tuple[int, int] | None
+    """(height, width) that training fitted all frames to; None: they kept their size."""
     input_scale: float
     crop_size_px: int | None
     backbone: UNet
@@ -113,6 +115,7 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> TorchConfig:
         skeleton=skeleton,
         classes=classes,
         anchor_part=head["confmaps"].get("anchor_part"),
+        target_size_px=_target_size(preprocessing),
         input_scale=positive(preprocessing["scale"]),
         crop_size_px=_crop_size(folder, stage, preprocessing, release < (0, 1)),
         backbone=_backbone(folder, model["backbone_config"]),
@@ -153,6 +156,13 @@ def _backbone(folder: Path, backbones: Mapping[str, Any]) -> UNet:
             folder, f"has a UNet with stacks {backbone['stacks']!r}", "one trained with stacks 1"
         )
     return UNet.parse(backbone)
+
+
+def _target_size(preprocessing: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = preprocessing.get("max_height"), preprocessing.get("max_width")
+    if height is None or width is None:
+        return None
+    return int(positive(height)), int(positive(width))
 
 
 def _crop_size(

@@ -1,16 +1,15 @@
 """A sleap-nn model folder: `training_config.yaml` together with the network in `best.ckpt`.
 
-Frames reach the network as in SLEAP: divided by 255, scaled by `preprocessing.scale`
-(bilinear, half-pixel centres), padded with zeros to a multiple of the backbone's stride; crops
-are cut around the centroid at full resolution and scaled afterwards. Peaks are refined by
-integral refinement. What the folder's files do not say:
+Frames reach the network as in training: fitted to `max_height` and `max_width` (scaled up or
+down until they touch, then zeros), divided by 255, scaled by `preprocessing.scale` (bilinear,
+half-pixel centres, antialiased), padded with zeros to a multiple of the backbone's stride; crops
+are cut around the centroid and scaled afterwards. Peaks are refined by integral refinement.
+Where imported models differ from training:
 
-- `max_height` and `max_width` are not applied: frames keep their own size.
-- The scaled image may have been antialiased in training; here it is not. At scale 0.5 that moves
-  nodes by 0.01 px (gray flies) to 0.16 px (a robot in colour) in the median.
-- Crops are taken to be cut as here: nodes then lie on the labels without a common shift.
-- RGB frames for a gray network are weighted as in SLEAP.
-- The order of the colours, see `TorchConfig.sees_bgr`.
+- RGB frames for a gray network are weighted as in SLEAP, by weights that add up to 1.
+- Before version 0.1.0 training cut crops out of the scaled frame: a crop is blended in another
+  order, and its outermost pixels are not weighed with those outside.
+- A model trained on tiles of frames (`tiling`) sees whole frames.
 """
 
 from pathlib import Path
@@ -49,4 +48,5 @@ def read_torch_folder(folder: Path) -> TrainedModel:
         crop_size_px=config.crop_size_px,
         source=f"sleap-nn{version} (PyTorch)",
         files=(folder / CONFIG_FILE, folder / WEIGHTS_FILE),
+        target_size_px=config.target_size_px,
     )

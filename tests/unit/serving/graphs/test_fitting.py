@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from shoal_serving.graphs.fitting import _fit
 from shoal_serving.importing import import_model
@@ -101,6 +102,22 @@ def test_a_smaller_frame_is_scaled_up_and_its_points_down(served_models, fitted_
     assert expected["instance_counts"].min() >= 1
     np.testing.assert_allclose(points_of(made), points_of(expected) / 2, rtol=1e-6)
     np.testing.assert_array_equal(made["instance_scores"], expected["instance_scores"])
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 144), (60, 40), (24, 24), (50, 33)])
+def test_sleap_nn_fits_with_antialiasing_to_the_nearest_size(height, width):
+    images = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
+    made, scale = evaluate(lambda value: _fit(value, (48, 48), antialias=True), images)
+    size = [round(length * 48 / max(height, width)) for length in (height, width)]
+    planes = torch.from_numpy(np.moveaxis(images, -1, 1).astype(np.float32))
+    expected = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
+    assert made.shape == (2, 48, 48, 3)
+    difference = np.moveaxis(made[:, : size[0], : size[1]], -1, 1) - expected.numpy()
+    # Whole gray levels of both axes, one after the other.
+    assert np.abs(difference).max() < 1.2
+    assert not made[:, size[0] :].any()
+    assert not made[:, :, size[1] :].any()
+    np.testing.assert_allclose(scale, [48 / max(height, width)], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

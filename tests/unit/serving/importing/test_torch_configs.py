@@ -52,6 +52,19 @@ def test_the_crop_size_of_version_0_0_1(torch_copy):
     assert read_torch_config(folder).crop_size_px == 160
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "target"), [(384, 512, (384, 512)), (None, None, None), (384, None, None)]
+)
+def test_frames_are_fitted_to_the_size_that_training_recorded(torch_copy, height, width, target):
+    folder = torch_copy("bottomup")
+
+    def change(config):
+        config["data_config"]["preprocessing"] |= {"max_height": height, "max_width": width}
+
+    change_config(folder, change)
+    assert read_torch_config(folder).target_size_px == target
+
+
 def test_skeletons_with_edges_in_their_order_and_symmetries(torch_copy):
     folder = torch_copy("centered_instance")
 
