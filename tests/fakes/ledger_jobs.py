@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal_orchestrator.planning import cut_segments, track_tasks
-from shoal_orchestrator.records import FrameSpan, NewJob, TaskKey
+from shoal_orchestrator.records import NewJob, TaskKey
 from shoal_orchestrator.states import JOB_TRANSITIONS, JobState
 
 SEGMENT_FRAME_COUNT = 10

@@ -152,7 +152,7 @@ def _prepare(connection: Connection) -> None:
 
 
 def _add_overflow_frame_count(connection: Connection) -> None:
-    """Makes a ledger of version 1 one of version 2, in the transaction that has read its version."""
+    """Makes a ledger of version 1 one of version 2, in the transaction that has read which."""
     column = CreateColumn(TASKS.c.overflow_frame_count).compile(dialect=connection.dialect)
     connection.exec_driver_sql(f"ALTER TABLE {TASKS.name} ADD COLUMN {column}")
     connection.execute(VERSIONS.update().values(version=2))

@@ -39,9 +39,7 @@ class Lease:
         self.overflow_frame_count = 0
         self._stub = stub
 
-    def advance(
-        self, frame_count: int, instance_count: int, overflow_frame_count: int = 0
-    ) -> None:
+    def advance(self, frame_count: int, instance_count: int, overflow_frame_count: int = 0) -> None:
         """Counts frames that have been processed; the next heartbeat tells."""
         self.done_frame_count += frame_count
         self.instance_count += instance_count

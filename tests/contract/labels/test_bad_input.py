@@ -204,7 +204,7 @@ BAD_INPUT: list[Case] = [
     ("InvalidArgument", "URI_INVALID", "absolute", importing(lambda _: "labels.slp")),
     ("PermissionDenied", "PATH_OUTSIDE_ROOTS", "allowed", exporting(lambda _: "/x.slp", NAME)),
     ("PermissionDenied", "PATH_OUTSIDE_ROOTS", "allowed", exporting(outside_link, NAME)),
-    ("InvalidArgument", "OUTPUT_INVALID", "end in .slp", exporting("out.h5", NAME)),
+    ("InvalidArgument", "OUTPUT_INVALID", "end in .slp", exporting("out.csv", NAME)),
     ("InvalidArgument", "OUTPUT_INVALID", "create", exporting("none/out.slp", NAME)),
     ("InvalidArgument", "OUTPUT_INVALID", "is a folder", exporting(folder, NAME)),
     ("InvalidArgument", "OUTPUT_INVALID", "at least one", exporting("out.slp")),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from shoal_cli.parser import build_parser
+from shoal_cli.parser import build_parser, with_dashes
 
 HEAVY = ("grpc", "google.protobuf", "numpy", "cv2", "av", "sleap_io", "rich", "yaml", "asyncio")
 
@@ -31,6 +31,14 @@ def test_track_takes_what_the_manual_promises() -> None:
     assert arguments.models == ["one", "two"]
     assert (arguments.animals, arguments.max_instances, arguments.batch_size) == (2, 3, 8)
     assert arguments.peak_threshold == 0.3
+
+
+def test_options_may_be_written_as_sleap_writes_them() -> None:
+    line = "track v_1.mp4 -o o_1.slp --max_instances 2 --min_line_scores=-0.5 --n_points 5"
+    arguments = build_parser().parse_args([with_dashes(word) for word in line.split()])
+    assert (arguments.videos, arguments.output) == (["v_1.mp4"], "o_1.slp")
+    assert (arguments.max_instances, arguments.min_line_scores, arguments.n_points) == (2, -0.5, 5)
+    assert with_dashes("--output=my_file.slp") == "--output=my_file.slp"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,9 @@ def test_every_command_can_be_typed(line: str) -> None:
         "track v.mp4 -o o.slp --peak-threshold -1",
         "track v.mp4 -o o.slp --peak-threshold nan",
         "track v.mp4 -o o.slp --tracker flow",
+        "track v.mp4 -o o.slp --min-line-scores 1.5",
+        "track v.mp4 -o o.slp --filter-overlapping-method giou",
+        "track v.mp4 -o o.slp --frames 1 --only-labeled-frames",
         "track v.mp4 -o o.slp --unknown",
         "render v.mp4 p.slp -o o.mp4 --trail -3",
     ],

@@ -7,7 +7,9 @@ import pytest
 from shoal_cli.model_reference import ModelFolders, RegisteredModel, model_reference
 from shoal_cli.track_plan import plan_tracking
 from shoal_cli.track_settings import TrackSettings
+from shoal_client import InferenceParameters, InstanceFilters, PartGrouping
 from shoal_core.errors import InvalidArgument, NotFound, ShoalError
+from shoal_core.frame_runs import Runs
 
 FLIES = TrackSettings(models=("flies",))
 
@@ -73,7 +75,7 @@ def test_two_videos_of_one_name_cannot_share_a_folder(video: Path, tmp_path: Pat
     [
         ("missing/out.slp", "FOLDER_NOT_FOUND"),
         ("missing/out/", "FOLDER_NOT_FOUND"),
-        ("out.h5", "OUTPUT_INVALID"),
+        ("out.csv", "OUTPUT_INVALID"),
         (".", "OUTPUT_INVALID"),
         ("clip.mp4/", "FOLDER_NOT_FOUND"),
     ],
@@ -84,6 +86,65 @@ def test_outputs_that_cannot_be_written_are_refused(
     with pytest.raises(ShoalError) as caught:
         plan_tracking([str(video)], f"{tmp_path}/{output}", FLIES)
     assert reason(caught) == expected
+
+
+def test_an_analysis_file_holds_one_video(video: Path, tmp_path: Path) -> None:
+    plan = plan_tracking([str(video)], f"{tmp_path}/out.analysis.h5", FLIES)
+    assert [output.path.name for output in plan.outputs] == ["out.analysis.h5"]
+    other = tmp_path / "other.mp4"
+    other.write_bytes(b"x")
+    with pytest.raises(InvalidArgument, match="holds one video") as caught:
+        plan_tracking([str(video), str(other)], f"{tmp_path}/out.analysis.h5", FLIES)
+    assert reason(caught) == "OUTPUT_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("frames", "runs"),
+    [(None, None), ("all", None), ("7", (range(7, 8),)), ("0-3,9", (range(4), range(9, 10)))],
+)
+def test_frames_are_those_of_the_list(
+    video: Path, tmp_path: Path, frames: str | None, runs: Runs | None
+) -> None:
+    settings = TrackSettings(models=("flies",), frames=frames)
+    plan = plan_tracking([str(video)], f"{tmp_path}/o.slp", settings)
+    assert plan.frames == {video: runs}
+
+
+@pytest.mark.parametrize(
+    ("inference", "name"),
+    [
+        (InferenceParameters(batch_size=0), "batch_size"),
+        (InferenceParameters(batch_size=2**40), "PARAMETER_INVALID"),
+        (InferenceParameters(part_grouping=PartGrouping(n_points=1)), "n_points"),
+        (InferenceParameters(filters=InstanceFilters(min_visible_nodes=-1)), "min_visible_nodes"),
+    ],
+)
+def test_parameters_are_checked_before_anything_is_started(
+    video: Path, tmp_path: Path, inference: InferenceParameters, name: str
+) -> None:
+    settings = TrackSettings(models=("flies",), inference=inference)
+    with pytest.raises(InvalidArgument) as caught:
+        plan_tracking([str(video)], f"{tmp_path}/o.slp", settings)
+    assert reason(caught) == "PARAMETER_INVALID"
+    assert name in f"{caught.value.message} {caught.value.reason}"
+    assert "\n" not in caught.value.message
+
+
+def test_a_label_set_of_centroids_is_of_one_video(video: Path, tmp_path: Path) -> None:
+    name = "projects/default/labelSets/import-1-0"
+    settings = TrackSettings(models=("flies",), centroids=name)
+    assert plan_tracking([str(video)], f"{tmp_path}/o.slp", settings).centroids == name
+    other = tmp_path / "other.mp4"
+    other.write_bytes(b"x")
+    with pytest.raises(InvalidArgument, match="one video"):
+        plan_tracking([str(video), str(other)], f"{tmp_path}/o.slp", settings)
+
+
+def test_settings_are_not_written_over_what_is_read(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="choose another output"):
+        plan_tracking([str(video)], f"{tmp_path}/o.slp", FLIES, save_config=video)
+    with pytest.raises(NotFound, match="no folder"):
+        plan_tracking([str(video)], f"{tmp_path}/o.slp", FLIES, save_config=tmp_path / "a" / "b")
 
 
 def test_a_missing_video_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from shoal.jobs.v1 import jobs_pb2
 from shoal_client import (
     Health,
     InferenceParameters,
+    InstanceFilters,
     JobState,
     PartGrouping,
     Shoal,
@@ -40,6 +41,7 @@ def test_exported_names_are_these() -> None:
         *("Alias", "ExportSummary", "Health", "InferenceParameters", "Job", "JobProgress"),
         *("JobState", "LabelSet", "Model", "ModelVersion", "PartGrouping", "Shoal"),
         *("Targets", "Video", "WindowTracker", "check_health"),
+        "InstanceFilters",
     }
     assert all(hasattr(shoal_client, name) for name in shoal_client.__all__)
 
@@ -108,7 +110,31 @@ def test_parameters_arrive_as_given(shoal: Shoal, fake: FakeEnsemble) -> None:
     assert request.centroids_label_set == "projects/default/labelSets/c"
 
 
-@pytest.mark.parametrize("frames", [range(0), range(0, 9, 2), range(-2, 5)])
+def test_frames_with_gaps_filters_and_content_arrive_as_given(
+    shoal: Shoal, fake: FakeEnsemble
+) -> None:
+    shoal.jobs.create_track(
+        "/video.mp4",
+        "models/m",
+        model_content_hash="beef",
+        frames=[range(9, 12), range(3)],
+        inference=InferenceParameters(
+            part_grouping=PartGrouping(n_points=5),
+            filters=InstanceFilters(min_visible_nodes=2, overlapping_method="oks"),
+        ),
+    )
+    request = fake.requests[-1]
+    assert not request.HasField("range")
+    assert [(run.start, run.stop) for run in request.ranges] == [(9, 12), (0, 3)]
+    assert request.model_content_hash == "beef"
+    assert request.inference.part_grouping.n_points == 5
+    filters = request.inference.filters
+    assert filters.overlapping_method == parameters_pb2.OVERLAP_MEASURE_OKS
+    assert filters.min_visible_nodes == 2
+    assert not filters.HasField("overlapping_threshold")
+
+
+@pytest.mark.parametrize("frames", [range(0), range(0, 9, 2), range(-2, 5), [range(3), range(0)]])
 def test_frames_that_are_not_a_run_are_refused(shoal: Shoal, frames: range) -> None:
     with pytest.raises(InvalidArgument):
         shoal.jobs.create_track("/video.mp4", "models/m", frames=frames)

@@ -107,7 +107,9 @@ def _absent(message: Any) -> list[str]:
 
 
 def _is_given(message: Any, field: Any) -> bool:
-    return message.HasField(field.name) if field.has_presence else bool(getattr(message, field.name))
+    return (
+        message.HasField(field.name) if field.has_presence else bool(getattr(message, field.name))
+    )
 
 
 def test_the_window_tracker_takes_every_parameter() -> None:

@@ -1,5 +1,7 @@
 """Laws of runs of frames."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ frames = st.sets(st.integers(0, 60), max_size=40)
 def test_runs_hold_their_frames_and_never_touch(chosen) -> None:
     runs = runs_of(chosen)
     assert [frame for run in runs for frame in run] == sorted(chosen)
-    assert all(a.stop < b.start for a, b in zip(runs, runs[1:], strict=False))
+    assert all(a.stop < b.start for a, b in itertools.pairwise(runs))
     assert frame_count(runs) == len(chosen)
 
 

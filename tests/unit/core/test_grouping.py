@@ -283,9 +283,7 @@ def test_arrays_that_do_not_fit_the_skeleton_are_refused() -> None:
     assert error.value.reason == "PARTS_SHAPE_INVALID"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"max_edge_length_ratio": 0}, {"dist_penalty_weight": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"max_edge_length_ratio": 0}, {"dist_penalty_weight": -1}])
 def test_parameters_outside_their_range_are_refused(wrong) -> None:
     with pytest.raises(InvalidArgument) as error:
         PartGrouping(**wrong)

@@ -47,7 +47,10 @@ NO_SHRINKING = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
 @settings(
-    max_examples=8, deadline=None, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    deadline=None,
+    phases=NO_SHRINKING,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     frames=st.lists(st.integers(0, 1500), unique=True, min_size=1, max_size=30).map(sorted),

@@ -52,9 +52,7 @@ def read_labels(path: Path, *, prefer: Preference) -> LabelsFile:
         InvalidArgument: LABELS_UNREADABLE when it is no SLEAP file, a damaged one, or has no or
             several skeletons.
     """
-    if not path.is_file():
-        raise NotFound("LABELS_NOT_FOUND", f"There is no file of labels {path}.", path=path)
-    labels = _load(path)
+    labels = load_slp(path)
     if len(labels.skeletons) != 1:
         raise _unreadable(path, f"it has {len(labels.skeletons)} skeletons, expected one")
     skeleton = labels.skeletons[0]
@@ -74,7 +72,7 @@ def read_labels(path: Path, *, prefer: Preference) -> LabelsFile:
         track_names=tuple(track.name for track in labels.tracks),
         videos=tuple(
             VideoPoses(
-                _video_name(video),
+                video_name(video),
                 tuple(
                     _frame_poses(frame_index, instances, len(skeleton.nodes), tracks)
                     for frame_index, instances in sorted(frames[index].items())
@@ -102,7 +100,15 @@ def find_video(videos: Sequence[VideoPoses], name: str, path: Path) -> VideoPose
     return matching[0]
 
 
-def _load(path: Path) -> Any:
+def load_slp(path: Path) -> Any:
+    """Returns the `sleap_io.Labels` of a file.
+
+    Raises:
+        NotFound: LABELS_NOT_FOUND.
+        InvalidArgument: LABELS_UNREADABLE when it is no SLEAP file or a damaged one.
+    """
+    if not path.is_file():
+        raise NotFound("LABELS_NOT_FOUND", f"There is no file of labels {path}.", path=path)
     import sleap_io
 
     try:
@@ -127,7 +133,8 @@ def _kept_kind(labels: Any, prefer: Preference) -> type[Any] | None:
     return kind if found else None
 
 
-def _video_name(video: Any) -> str:
+def video_name(video: Any) -> str:
+    """Returns the file name of a `sleap_io.Video`, without folders."""
     source = video.source_video or video
     filename = source.filename
     if isinstance(filename, list):  # a sequence of images; its folder is its name

@@ -12,7 +12,7 @@ from pathlib import Path
 from shoal_cli import messages
 from shoal_cli.ensemble.home import current_home
 from shoal_cli.interruption import Interrupted, interrupt_on_termination
-from shoal_cli.parser import build_parser
+from shoal_cli.parser import build_parser, with_dashes
 from shoal_core.errors import Internal, ShoalError
 
 
@@ -22,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 success · 1 an error, in one line on standard error · 2 wrong usage · 128 + n signal n.
     """
     logging.basicConfig(handlers=[logging.NullHandler()])
-    arguments = build_parser().parse_args(argv)
-    arguments.command_line = " ".join(["shoal", *(sys.argv[1:] if argv is None else argv)])[:200]
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser().parse_args([with_dashes(word) for word in words])
+    arguments.command_line = " ".join(["shoal", *words])[:200]
     interrupt_on_termination()
     return carry_out(arguments)
 

@@ -17,6 +17,12 @@ from shoal_cli.commands import (
 )
 
 
+def with_dashes(word: str) -> str:
+    """Returns an option as it is declared here, where SLEAP's has underscores: --max_tracks."""
+    option, equals, value = word.partition("=")
+    return option.replace("_", "-") + equals + value if word.startswith("--") else word
+
+
 class OneLineParser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line."""
 

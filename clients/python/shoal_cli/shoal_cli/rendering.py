@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from shoal_cli.files import check_not_read
-from shoal_cli.frame_range import parse_frames
 from shoal_cli.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 from shoal_cli.progress import Progress
 from shoal_core.errors import InvalidArgument, NotFound, OutOfRange
+from shoal_core.frame_runs import parse_runs
 from shoal_core.pose import FramePoses
 from shoal_media.readers import VideoReader, open_video
 from shoal_media.rendering import PoseRenderer, RenderStyle
@@ -72,7 +72,11 @@ def _check_output(rendering: Rendering) -> None:
 
 def _frames(rendering: Rendering, reader: VideoReader) -> range:
     count = reader.info.frame_count
-    frames = range(count) if rendering.frames is None else parse_frames(rendering.frames)
+    frames, *more = (range(count),) if rendering.frames is None else parse_runs(rendering.frames)
+    if more:
+        raise InvalidArgument(
+            "FRAMES_INVALID", f"The frames {rendering.frames} have gaps; render one run of them."
+        )
     if frames.stop > count:
         raise OutOfRange(
             "FRAME_OUT_OF_RANGE",

@@ -2,15 +2,17 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal_cli.chosen_frames import chosen_frames, frames_of_video
 from shoal_cli.files import check_not_read
-from shoal_cli.frame_range import parse_frames
 from shoal_cli.model_reference import ModelFolders, RegisteredModel, model_reference
-from shoal_cli.track_settings import TrackSettings
+from shoal_cli.track_settings import ALL_FRAMES, TrackSettings
+from shoal_client.checking import check_parameters
 from shoal_core.errors import InvalidArgument, NotFound, PermissionDenied
+from shoal_core.frame_runs import Runs, parse_runs
 from shoal_core.video_path import split_dataset
 
 
@@ -29,39 +31,83 @@ class TrackPlan:
     videos: tuple[Path, ...]
     outputs: tuple[Output, ...]
     model: RegisteredModel | ModelFolders
-    frames: range | None
-    centroids: Path | None
+    frames: Mapping[Path, Runs | None]
+    """Of each video; None for all."""
+    centroids: Path | str | None
+    """A file of labels, or the name of a label set."""
     settings: TrackSettings
+    save_config: Path | None = None
+    """Where to write the settings, every default resolved."""
 
 
-def plan_tracking(videos: Sequence[str], output: str, settings: TrackSettings) -> TrackPlan:
+def plan_tracking(
+    videos: Sequence[str],
+    output: str,
+    settings: TrackSettings,
+    *,
+    save_config: Path | None = None,
+) -> TrackPlan:
     """Returns the plan of a command.
 
     Raises:
-        NotFound: VIDEO_NOT_FOUND, LABELS_NOT_FOUND, FOLDER_NOT_FOUND or MODEL_FOLDER_NOT_FOUND.
-        InvalidArgument: VIDEO_EMPTY, VIDEO_REPEATED, FRAMES_INVALID, OUTPUT_INVALID or what is
-            wrong with the model.
+        NotFound: VIDEO_NOT_FOUND, LABELS_NOT_FOUND, FOLDER_NOT_FOUND, MODEL_FOLDER_NOT_FOUND or
+            FRAMES_MISSING.
+        InvalidArgument: VIDEO_EMPTY, VIDEO_REPEATED, FRAMES_INVALID, PARAMETER_INVALID,
+            OUTPUT_INVALID, CENTROIDS_INVALID or what is wrong with the model or the labels.
         PermissionDenied: OUTPUT_FORBIDDEN.
     """
+    check_parameters(settings.inference, settings.tracker)
     paths = tuple(_checked_video(video) for video in videos)
     for path in paths:
         if paths.count(path) > 1:
             raise InvalidArgument("VIDEO_REPEATED", f"{path} is given twice; give it once.")
-    centroids = None if settings.centroids is None else Path(settings.centroids).absolute()
-    if centroids is not None and not centroids.is_file():
-        raise NotFound("LABELS_NOT_FOUND", f"There is no file of labels {centroids}.")
+    centroids = _centroids(settings.centroids, paths)
     outputs = _outputs(paths, output)
-    files = [Path(split_dataset(str(path))[0]) for path in paths]
-    for made in outputs:
-        check_not_read(made.path, files if centroids is None else [*files, centroids])
+    reads = [Path(split_dataset(str(path))[0]) for path in paths]
+    reads += [centroids] if isinstance(centroids, Path) else []
+    reads += [] if settings.labels is None else [Path(settings.labels)]
+    written = [made.path for made in outputs]
+    if save_config is not None:
+        _check_writable(save_config.absolute().parent)
+        written.append(save_config)
+    for path in written:
+        check_not_read(path, reads)
     return TrackPlan(
         videos=paths,
         outputs=outputs,
         model=model_reference(settings.models),
-        frames=None if settings.frames is None else parse_frames(settings.frames),
+        frames=_frames(settings, paths),
         centroids=centroids,
         settings=settings,
+        save_config=save_config,
     )
+
+
+def _frames(settings: TrackSettings, videos: Sequence[Path]) -> dict[Path, Runs | None]:
+    if settings.only is not None and settings.labels is not None:
+        path = Path(settings.labels).absolute()
+        chosen = chosen_frames(path, settings.only)
+        return {video: frames_of_video(chosen, video, path, settings.only) for video in videos}
+    if settings.frames in (None, ALL_FRAMES):
+        return dict.fromkeys(videos)
+    return dict.fromkeys(videos, parse_runs(str(settings.frames)))
+
+
+def _centroids(centroids: str | None, videos: Sequence[Path]) -> Path | str | None:
+    if centroids is None:
+        return None
+    if centroids.startswith("projects/"):
+        if len(videos) > 1:
+            raise InvalidArgument(
+                "CENTROIDS_INVALID",
+                f"{centroids} says where the animals of one video are, but {len(videos)} are "
+                "given; give --centroids with a file of labels for all.",
+            )
+        return centroids
+    path = Path(centroids).absolute()
+    if not path.is_file():
+        raise NotFound("LABELS_NOT_FOUND", f"There is no file of labels {path}.")
+    return path
 
 
 def _checked_video(video: str) -> Path:
@@ -83,9 +129,17 @@ def _outputs(videos: tuple[Path, ...], output: str) -> tuple[Output, ...]:
         return _one_per_video(videos, path)
     if path.is_dir():
         raise InvalidArgument("OUTPUT_INVALID", f"{path} is a folder; write {output}/ to fill it.")
-    if path.suffix != ".slp":
+    if path.suffix not in (".slp", ".h5"):
         raise InvalidArgument(
-            "OUTPUT_INVALID", f"The output {output} must end in .slp, or in / for a folder."
+            "OUTPUT_INVALID",
+            f"The output {output} must end in .slp, in .h5 for an analysis file, or in / for a "
+            "folder.",
+        )
+    if path.suffix == ".h5" and len(videos) > 1:
+        raise InvalidArgument(
+            "OUTPUT_INVALID",
+            f"An analysis file holds one video, not {len(videos)}; write a .slp, or {output} for "
+            "one video after the other.",
         )
     _check_writable(path.parent)
     return (Output(path, videos),)

@@ -1,14 +1,16 @@
 """Carries a plan out: the model, one job per video, the files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from shoal_cli import messages
+from shoal_cli.files import write_whole
 from shoal_cli.interruption import Interrupted
 from shoal_cli.session import Session
 from shoal_cli.track_plan import Output, TrackPlan
+from shoal_cli.track_settings import settings_from_document
 from shoal_client import ExportSummary, Job, JobState, LabelSet
 from shoal_core.errors import (
     Cancelled,
@@ -61,7 +63,12 @@ class TrackRun:
         model = self._patiently(lambda: self._plan.model.resolve(self._shoal))
         centroids = self._centroid_label_sets()
         try:
-            self._track(model, centroids)
+            self._create_all(model, centroids)
+            self._save_config()
+            for video in self._plan.videos:
+                self._watch(video)
+                self._progress.close()
+                _check_result(self._jobs[video])
             instance_count = self._write()
         except KeyboardInterrupt as error:
             self._cancel()
@@ -71,7 +78,7 @@ class TrackRun:
             raise
         return Tracked(tuple(self._jobs.values()), instance_count)
 
-    def _track(self, model: str, centroids: Mapping[Path, str]) -> None:
+    def _create_all(self, model: str, centroids: Mapping[Path, str]) -> None:
         for video in self._plan.videos:
             self._progress.step(f"opening {video.name}")
             self._jobs[video] = self._create(video, model, centroids.get(video, ""))
@@ -79,10 +86,26 @@ class TrackRun:
             _check_video(video, self._jobs[video])
         for output in self._plan.outputs:
             _check_different({video: self._jobs[video] for video in output.videos})
-        for video in self._plan.videos:
-            self._watch(video)
-            self._progress.close()
-            _check_result(self._jobs[video])
+
+    def _save_config(self) -> None:
+        """Writes the settings of the jobs; where those of several videos differ, the command's."""
+        if self._plan.save_config is None:
+            return
+        first, *others = [
+            settings_from_document(self._patiently(partial(self._shoal.jobs.settings, job.name)))
+            for job in self._jobs.values()
+        ]
+        asked = self._plan.settings
+        if any(other.frames != first.frames for other in others):
+            first = replace(
+                first,
+                frames=asked.frames,
+                only=asked.only,
+                labels=None if asked.labels is None else str(Path(asked.labels).absolute()),
+            )
+        if any(other.centroids != first.centroids for other in others):
+            first = replace(first, centroids=str(self._plan.centroids))
+        write_whole(self._plan.save_config, first.to_json())
 
     def _end_orphans(self) -> None:
         """Cancels what a killed command has left running; its own command resumes it.
@@ -103,7 +126,8 @@ class TrackRun:
                 lambda: self._shoal.jobs.create_track(
                     str(video),
                     model,
-                    frames=self._plan.frames,
+                    model_content_hash=settings.model_content_hash or "",
+                    frames=self._plan.frames[video],
                     inference=settings.inference,
                     tracker=settings.tracker,
                     centroids_label_set=centroids,
@@ -113,10 +137,11 @@ class TrackRun:
             frame_count = error.metadata.get("frame_count")
             if error.reason != "FRAME_OUT_OF_RANGE" or frame_count is None:
                 raise
+            asked = "those of the labels" if settings.only else f"--frames {settings.frames}"
             raise OutOfRange(
                 error.reason,
-                f"{video} has the frames 0-{int(frame_count) - 1}, not all of --frames "
-                f"{settings.frames}; choose among them.",
+                f"{video} has the frames 0-{int(frame_count) - 1}, not all of {asked}; choose "
+                "among them.",
                 **error.metadata,
             ) from error
         except InvalidArgument as error:
@@ -187,6 +212,8 @@ class TrackRun:
     def _centroid_label_sets(self) -> dict[Path, str]:
         if self._plan.centroids is None:
             return {}
+        if isinstance(self._plan.centroids, str):
+            return dict.fromkeys(self._plan.videos, self._plan.centroids)
         self._progress.step("reading the centroids")
         centroids = str(self._plan.centroids)
         label_sets = self._patiently(lambda: self._shoal.labels.import_(centroids))
@@ -203,10 +230,15 @@ class TrackRun:
         return instance_count
 
     def _export(self, output: Output) -> ExportSummary:
-        label_sets = [self._jobs[video].result_label_set for video in output.videos]
-        # A job that was done before may know its video under another name.
-        video_uris = [str(video) for video in output.videos]
-        return self._shoal.labels.export(label_sets, str(output.path), video_uris=video_uris)
+        jobs = [self._jobs[video] for video in output.videos]
+        overflow_frame_count = sum(job.progress.overflow_frame_count for job in jobs)
+        return self._shoal.labels.export(
+            [job.result_label_set for job in jobs],
+            str(output.path),
+            # A job that was done before may know its video under another name.
+            video_uris=[str(video) for video in output.videos],
+            provenance={"overflow_frame_count": overflow_frame_count},
+        )
 
 
 def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:
@@ -256,6 +288,12 @@ def _check_result(job: Job) -> None:
         raise FailedPrecondition(
             "NO_FRAME_PROCESSED",
             f"No frame of {job.video.uri} was processed; check the video and --frames.",
+        )
+    if job.progress.overflow_frame_count:
+        messages.warning(
+            f"in {job.progress.overflow_frame_count} of {job.progress.committed_frame_count} "
+            f"frames of {job.video.uri} the model found more than it can return, so that some is "
+            "missing; a higher --peak-threshold finds less."
         )
     if job.progress.instance_count == 0:
         messages.warning(

@@ -1,28 +1,28 @@
 """Everything that shapes the result of `shoal track`, as a JSON document.
 
-    {
-      "models": ["flies@prod"],
-      "frames": "0-255",
-      "inference": {"peak_threshold": 0.2, "max_instances": null, "batch_size": null,
-                    "part_grouping": {"min_line_scores": 0.25, …}},
-      "tracker": {"method": "window", "window_frame_count": 5, "similarity": "oks", …},
-      "centroids": null
-    }
+The document is that of a job (`shoal_common.track_document`), with these keys more:
+
+    "labels": "labels.slp",     file of labels that `only` refers to
+    "only": "labeled"           or "suggested": the frames that the labels point at
 
 A missing key and null both mean the default; `"tracker": {"method": "none"}` links nothing.
 """
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shoal_client import InferenceParameters, PartGrouping, WindowTracker
+from shoal_cli.chosen_frames import Choice
+from shoal_cli.provenance import recorded_document
+from shoal_client import InferenceParameters, InstanceFilters, PartGrouping, WindowTracker
 from shoal_common.config import from_mapping
 from shoal_core.errors import InvalidArgument, NotFound
+
+ALL_FRAMES = "all"
+_RESULTS = (".slp", ".h5")
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,19 @@ class TrackSettings:
 
     models: tuple[str, ...] = ()
     """Registered names or folders, as after -m."""
+    model_content_hash: str | None = None
+    """Hash of the files that the model must have been imported from; None for any."""
     frames: str | None = None
-    """FIRST-LAST, both included; None for all."""
+    """FIRST-LAST or single frames, both included, separated by commas; None or "all" for all."""
+    labels: str | None = None
+    """File of labels that `only` refers to."""
+    only: Choice | None = None
+    """Process the frames that people have labeled, or those that are suggested to them."""
     inference: InferenceParameters = field(default_factory=InferenceParameters)
     tracker: WindowTracker | None = None
     """None: no linking."""
     centroids: str | None = None
-    """File of labels that says where the animals are."""
+    """Where the animals are: a file of labels, or projects/{project}/labelSets/{label_set}."""
 
     def to_json(self) -> str:
         """Returns the document; read again, it gives these settings."""
@@ -50,15 +56,17 @@ class TrackSettings:
 
 
 def read_settings(path: Path) -> TrackSettings:
-    """Returns the settings of a document.
+    """Returns the settings of a document, or of the predictions in a .slp or analysis file.
 
     Raises:
         NotFound: CONFIG_NOT_FOUND.
         InvalidArgument: CONFIG_INVALID when it is not JSON, or a key is unknown or of the wrong
-            type.
+            type, or when the predictions do not say how they were made.
     """
     if not path.is_file():
         raise NotFound("CONFIG_NOT_FOUND", f"There is no configuration file {path}.", path=path)
+    if path.suffix in _RESULTS:
+        return settings_from_document(recorded_document(path))
     try:
         return settings_from_document(json.loads(path.read_bytes()))
     except ValueError as error:
@@ -77,54 +85,14 @@ def settings_from_document(document: Any) -> TrackSettings:
     """
     values = _section("the document", document)
     inference = _section("inference", values.pop("inference", {}))
-    grouping = inference.pop("part_grouping", None)
-    if grouping is not None:
-        inference["part_grouping"] = from_mapping(PartGrouping, _section("part_grouping", grouping))
+    for name, parameters in (("part_grouping", PartGrouping), ("filters", InstanceFilters)):
+        if name in inference:
+            inference[name] = from_mapping(parameters, _section(name, inference[name]))
     values["inference"] = from_mapping(InferenceParameters, inference)
     tracker = values.pop("tracker", None)
     if tracker is not None:
         values["tracker"] = _tracker(_section("tracker", tracker))
     return from_mapping(TrackSettings, values)
-
-
-def settings_from_arguments(arguments: argparse.Namespace) -> TrackSettings:
-    """Returns the settings of the document, if one is given, overridden by the options.
-
-    Raises:
-        NotFound: CONFIG_NOT_FOUND.
-        InvalidArgument: CONFIG_INVALID, TRACKER_MISSING.
-    """
-    settings = TrackSettings() if arguments.config is None else read_settings(arguments.config)
-    inference = _given(arguments, "peak_threshold", "max_instances", "batch_size")
-    settings = replace(
-        settings,
-        inference=replace(settings.inference, **inference),
-        tracker=_chosen_tracker(arguments, settings.tracker),
-        **_given(arguments, "models", "frames", "centroids"),
-    )
-    return replace(settings, models=tuple(settings.models))
-
-
-def _chosen_tracker(
-    arguments: argparse.Namespace, configured: WindowTracker | None
-) -> WindowTracker | None:
-    tracker = configured
-    if arguments.tracker == "none":
-        tracker = None
-    elif arguments.tracker == "window":
-        tracker = configured or WindowTracker()
-    if arguments.animals is None:
-        return tracker
-    if tracker is None:
-        raise InvalidArgument(
-            "TRACKER_MISSING", "--animals tells the tracker what to expect; add --tracker window."
-        )
-    return replace(tracker, target_instance_count=arguments.animals, max_tracks=arguments.animals)
-
-
-def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    values = {name: getattr(arguments, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _tracker(values: dict[str, Any]) -> WindowTracker | None:

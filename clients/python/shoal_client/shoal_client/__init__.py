@@ -13,7 +13,12 @@ Errors are those of `shoal_core.errors`, with a stable `reason`.
 
 from shoal_client.connection import Shoal
 from shoal_client.health import Health, check_health
-from shoal_client.parameters import InferenceParameters, PartGrouping, WindowTracker
+from shoal_client.parameters import (
+    InferenceParameters,
+    InstanceFilters,
+    PartGrouping,
+    WindowTracker,
+)
 from shoal_client.targets import Targets
 from shoal_client.types import (
     Alias,
@@ -32,6 +37,7 @@ __all__ = [
     "ExportSummary",
     "Health",
     "InferenceParameters",
+    "InstanceFilters",
     "Job",
     "JobProgress",
     "JobState",

@@ -10,7 +10,7 @@ from shoal.common.v1 import parameters_pb2, video_pb2
 from shoal.jobs.v1 import jobs_pb2
 from shoal.labels.v1 import labels_pb2
 from shoal.serving.v1 import serving_pb2
-from shoal_client.parameters import InferenceParameters, WindowTracker
+from shoal_client.parameters import InferenceParameters, InstanceFilters, WindowTracker
 from shoal_client.types import (
     Alias,
     Job,
@@ -34,6 +34,11 @@ _SIMILARITIES = {
 _ASSIGNMENTS = {
     "hungarian": parameters_pb2.ASSIGNMENT_HUNGARIAN,
     "greedy": parameters_pb2.ASSIGNMENT_GREEDY,
+}
+_OVERLAP_MEASURES = {
+    "none": parameters_pb2.OVERLAP_MEASURE_NONE,
+    "iou": parameters_pb2.OVERLAP_MEASURE_IOU,
+    "oks": parameters_pb2.OVERLAP_MEASURE_OKS,
 }
 _JOB_STATES = {
     jobs_pb2.JOB_STATE_PENDING: JobState.PENDING,
@@ -73,8 +78,23 @@ def inference_message(parameters: InferenceParameters) -> parameters_pb2.Inferen
             dist_penalty_weight=grouping.dist_penalty_weight,
             min_instance_peaks=grouping.min_instance_peaks,
             min_line_scores=grouping.min_line_scores,
+            n_points=grouping.n_points,
         ),
+        filters=None if parameters.filters is None else _filters_message(parameters.filters),
     )
+
+
+def _filters_message(filters: InstanceFilters) -> parameters_pb2.InstanceFilterParameters:
+    message = parameters_pb2.InstanceFilterParameters(
+        min_visible_nodes=filters.min_visible_nodes,
+        min_visible_node_fraction=filters.min_visible_node_fraction,
+        min_mean_node_score=filters.min_mean_node_score,
+        min_instance_score=filters.min_instance_score,
+        overlapping_threshold=filters.overlapping_threshold,
+    )
+    if filters.overlapping_method is not None:
+        message.overlapping_method = _OVERLAP_MEASURES[filters.overlapping_method]
+    return message
 
 
 def tracker_message(tracker: WindowTracker) -> parameters_pb2.TrackerParameters:
@@ -156,6 +176,7 @@ def job(message: jobs_pb2.Job) -> Job:
             linked_frame_count=progress.linked_frame_count,
             instance_count=progress.instance_count,
             first_frame_time=_optional_time(progress, "first_frame_time"),
+            overflow_frame_count=progress.overflow_frame_count,
         ),
         error=from_status(message.error) if message.HasField("error") else None,
         result_label_set=message.result_label_set,

@@ -1,6 +1,7 @@
 """Jobs, through shoal.jobs.v1."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grpc
 
@@ -10,6 +11,7 @@ from shoal_client.limits import PAGE_SIZE, PROBE_S, QUICK_S
 from shoal_client.parameters import InferenceParameters, WindowTracker
 from shoal_client.types import Job
 from shoal_common.status import typed_errors
+from shoal_common.track_document import track_document
 from shoal_core.errors import DeadlineExceeded, Unavailable
 
 
@@ -26,7 +28,8 @@ class Jobs:
         video_uri: str,
         model: str,
         *,
-        frames: range | None = None,
+        model_content_hash: str = "",
+        frames: range | Sequence[range] | None = None,
         inference: InferenceParameters | None = None,
         tracker: WindowTracker | None = None,
         centroids_label_set: str = "",
@@ -37,8 +40,9 @@ class Jobs:
             video_uri: Absolute path or file:// URI, as the services see it.
             model: models/{model}, models/{model}/aliases/{alias} or
                 models/{model}/versions/{version}.
-            frames: Frames to process; None for all.
-            inference: Peak finding and grouping; None for the defaults.
+            model_content_hash: What the model must have been imported from; "" for anything.
+            frames: Frames to process, one run or several in any order; None for all.
+            inference: Peak finding, grouping and filters; None for the defaults.
             tracker: How instances become tracks; None for no linking.
             centroids_label_set: Label set that says where the animals are; for centered-instance
                 models that run alone.
@@ -47,13 +51,18 @@ class Jobs:
             NotFound: VIDEO_NOT_FOUND, MODEL_NOT_FOUND or LABEL_SET_NOT_FOUND.
             InvalidArgument: VIDEO_EMPTY, VIDEO_UNREADABLE, FRAMES_INVALID, PARAMETER_INVALID,
                 CENTROIDS_MISSING or CENTROIDS_UNEXPECTED.
+            FailedPrecondition: MODEL_CHANGED.
             OutOfRange: FRAME_OUT_OF_RANGE.
         """
         request = jobs_pb2.CreateTrackJobRequest(
             parent=self._parent,
             video_uri=video_uri,
             model=model,
-            range=None if frames is None else convert.frame_range_message(frames),
+            model_content_hash=model_content_hash,
+            range=convert.frame_range_message(frames) if isinstance(frames, range) else None,
+            ranges=[]
+            if frames is None or isinstance(frames, range)
+            else [convert.frame_range_message(run) for run in frames],
             inference=None if inference is None else convert.inference_message(inference),
             tracker=None if tracker is None else convert.tracker_message(tracker),
             centroids_label_set=centroids_label_set,
@@ -71,6 +80,19 @@ class Jobs:
         with typed_errors(self._peer):
             response = self._stub.GetJob(jobs_pb2.GetJobRequest(name=name), timeout=QUICK_S)
         return convert.job(response.job)
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """Returns everything that shapes a job's result, each default resolved, as JSON values.
+
+        See `shoal_common.track_document`; the same document lies in the provenance of its
+        predictions.
+
+        Raises:
+            NotFound: JOB_NOT_FOUND.
+        """
+        with typed_errors(self._peer):
+            response = self._stub.GetJob(jobs_pb2.GetJobRequest(name=name), timeout=QUICK_S)
+        return track_document(response.job.spec)
 
     def list(self) -> Iterator[Job]:
         """Yields the project's jobs, the newest first."""

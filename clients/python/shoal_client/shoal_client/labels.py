@@ -1,6 +1,8 @@
 """Labels and predictions, through shoal.labels.v1."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import grpc
 
@@ -73,7 +75,12 @@ class Labels:
             self._stub.DeleteLabelSet(request, timeout=QUICK_S)
 
     def export(
-        self, label_sets: Sequence[str], uri: str, *, video_uris: Sequence[str] = ()
+        self,
+        label_sets: Sequence[str],
+        uri: str,
+        *,
+        video_uris: Sequence[str] = (),
+        provenance: Mapping[str, Any] | None = None,
     ) -> ExportSummary:
         """Writes label sets, each of another video, into one SLEAP file.
 
@@ -81,19 +88,24 @@ class Labels:
 
         Args:
             label_sets: Their names, in the order in which the file lists the videos.
-            uri: Absolute path or file:// URI that ends in .slp, as the services see it.
+            uri: Absolute path or file:// URI as the services see it: .slp, or .h5 for SLEAP's
+                analysis format, which holds one label set.
             video_uris: Where each label set's video lies now, as the services see it; empty for
                 where it lay when the label set was made.
+            provenance: JSON values that are added to the file's provenance.
 
         Raises:
             NotFound: LABEL_SET_NOT_FOUND.
-            FailedPrecondition: SKELETONS_DIFFER.
+            FailedPrecondition: SKELETONS_DIFFER or TRACKS_MISSING.
             InvalidArgument: OUTPUT_INVALID or VIDEO_URIS_INVALID.
             PermissionDenied: PATH_OUTSIDE_ROOTS.
             ResourceExhausted: DISK_FULL.
         """
         request = labels_pb2.ExportLabelsRequest(
-            label_sets=label_sets, uri=uri, video_uris=video_uris
+            label_sets=label_sets,
+            uri=uri,
+            video_uris=video_uris,
+            provenance_json=json.dumps(provenance) if provenance else "",
         )
         with typed_errors(self._peer):
             response = self._stub.ExportLabels(request, timeout=TRANSFER_S)

@@ -8,6 +8,7 @@ from typing import Literal
 
 Similarity = Literal["oks", "iou", "centroid", "euclidean"]
 Assignment = Literal["hungarian", "greedy"]
+OverlapMeasure = Literal["none", "iou", "oks"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,31 @@ class PartGrouping:
     """Instances with fewer nodes are dropped; below 1: a fraction of the skeleton's nodes (0)."""
     min_line_scores: float | None = None
     """A pair of peaks is joined only if its line score is at least this (0.25)."""
+    n_points: int | None = None
+    """Samples along the line between two peaks (10)."""
+
+
+@dataclass(frozen=True)
+class InstanceFilters:
+    """Which instances are left out, before `max_instances` is applied and before linking."""
+
+    min_visible_nodes: int | None = None
+    """Fewest nodes that an instance must have (0)."""
+    min_visible_node_fraction: float | None = None
+    """Least part of the skeleton's nodes that it must have, 0 to 1 (0)."""
+    min_mean_node_score: float | None = None
+    """Least mean confidence of its nodes (0)."""
+    min_instance_score: float | None = None
+    """Least confidence of the instance (any)."""
+    overlapping_method: OverlapMeasure | None = None
+    """How the overlap of two instances is measured (none: overlapping ones stay)."""
+    overlapping_threshold: float | None = None
+    """Of two that overlap by more than this, 0 to 1, the worse one is left out (0.8)."""
 
 
 @dataclass(frozen=True)
 class InferenceParameters:
-    """Peak finding and grouping."""
+    """Peak finding, grouping and filters."""
 
     peak_threshold: float | None = None
     """A confidence-map peak must exceed this (the model's, usually 0.2)."""
@@ -36,6 +57,8 @@ class InferenceParameters:
     """Frames sent to the engine in one request (16)."""
     part_grouping: PartGrouping | None = None
     """Only for bottom-up models."""
+    filters: InstanceFilters | None = None
+    """Which instances are left out."""
 
 
 @dataclass(frozen=True)

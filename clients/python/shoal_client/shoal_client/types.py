@@ -104,6 +104,8 @@ class JobProgress:
     """Instances found so far."""
     first_frame_time: datetime.datetime | None
     """When the first frame was inferred."""
+    overflow_frame_count: int = 0
+    """Inferred frames in which the model found more than it can return: some of it is missing."""
 
 
 @dataclass(frozen=True)
