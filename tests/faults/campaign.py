@@ -1,32 +1,31 @@
-"""Faults, one after another, each beside a job of its own whose result is known."""
+"""Faults, one after another, each beside work of its own whose result is known."""
 
 import random
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from shoal_client import Shoal
 from shoal_core.errors import ShoalError
-from tests.faults.ensemble import FaultyEnsemble
-from tests.faults.fault import SERVICES, Fault, Kind, random_fault
-from tests.faults.jobs import FRAMES, SEGMENT_FRAME_COUNT, Outcome, run_job
+from tests.faults.command import CommandBench
+from tests.faults.ensemble import SupervisedEnsemble
+from tests.faults.fault import VICTIMS, Fault, Kind, random_fault
+from tests.faults.jobs import FRAMES, JOB_SECONDS, Outcome, run_job
+from tests.faults.live import LiveClient
 
-SETTINGS = {
-    "orchestrator": ["lease_seconds=2", f"segment_frame_count={SEGMENT_FRAME_COUNT}"],
-}
 MODEL = "models/model"
 _SETTLE_SECONDS = 20.0
-_FAULTS_PER_ENSEMBLE = 10
+_FAULTS_PER_ENSEMBLE = 20
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A fault and what became of the job beside it."""
+    """A fault and what became of the work beside it."""
 
     number: int
     fault: Fault
@@ -36,7 +35,7 @@ class Trial:
 
 
 def run_campaign(
-    data: Path, folder: Path, *, count: int, seed: int, services: Sequence[str] = SERVICES
+    data: Path, folder: Path, *, count: int, seed: int, victims: Sequence[str] = VICTIMS
 ) -> Iterator[Trial]:
     """Yields `count` trials; ensembles are renewed now and then, and leave nothing.
 
@@ -45,83 +44,96 @@ def run_campaign(
         folder: An empty one, for homes and files.
         count: Number of faults.
         seed: Of the faults: the same seed gives the same ones.
-        services: Which may be disturbed.
+        victims: Which may be disturbed.
     """
     random_source = random.Random(seed)
-    faults = [random_fault(random_source, tuple(services)) for _ in range(count)]
-    for first in range(0, count, _FAULTS_PER_ENSEMBLE):
+    faults = [random_fault(random_source, victims) for _ in range(count)]
+    lasting = [fault for fault in faults if fault.setting == "ensemble"]
+    passing = [fault for fault in faults if fault.setting == "command"]
+    video = data / "pair" / "centered_pair_small.mp4"
+    model = data / "models" / "minimal_instance.UNet.bottomup"
+    for first in range(0, len(lasting), _FAULTS_PER_ENSEMBLE):
         home = Path(tempfile.mkdtemp(prefix=f"from-{first}-", dir=folder))
         # With two workers, one takes over what the other still believes to have.
-        with _ensemble(
-            home, data, second_worker=bool(first // _FAULTS_PER_ENSEMBLE % 2)
-        ) as ensemble:
-            video = data / "pair" / "centered_pair_small.mp4"
-            bench = _Bench(ensemble, video, home)
-            for number, fault in enumerate(faults[first : first + _FAULTS_PER_ENSEMBLE], first):
-                yield bench.run(number, fault)
+        two_workers = bool(first // _FAULTS_PER_ENSEMBLE % 2)
+        with SupervisedEnsemble(home, second_worker=two_workers) as ensemble:
+            bench = _Bench(ensemble, video, model, home)
+            for number, fault in enumerate(lasting[first : first + _FAULTS_PER_ENSEMBLE], first):
+                yield _timed(number, fault, bench.run)
+    if passing:
+        command = CommandBench(video, model, Path(tempfile.mkdtemp(prefix="command-", dir=folder)))
+    for number, fault in enumerate(passing, len(lasting)):
+        yield _timed(number, fault, command.run)
 
 
-@contextmanager
-def _ensemble(folder: Path, data: Path, *, second_worker: bool) -> Iterator[FaultyEnsemble]:
-    """Yields an ensemble with a model; fails if it leaves anything behind."""
-    ensemble = FaultyEnsemble(folder, SETTINGS, second_worker=second_worker)
-    with ensemble:
-        ensemble.wait_until_serving()
-        with Shoal.connect(ensemble.targets) as shoal:
-            source = data / "models" / "minimal_instance.UNet.bottomup"
-            shoal.models.import_([str(source)], name=MODEL.removeprefix("models/"))
-        yield ensemble
-    assert not (left := ensemble.processes() + ensemble.leftovers()), left
+def _timed(number: int, fault: Fault, run: Callable[[Fault], str]) -> Trial:
+    begun = time.monotonic()
+    try:
+        complaint = run(fault)
+    except (ShoalError, TimeoutError, AssertionError) as error:
+        complaint = f"{type(error).__name__}: {error}"
+    return Trial(number, fault, complaint, time.monotonic() - begun)
 
 
 class _Bench:
-    """An ensemble and the undisturbed result of its job."""
+    """An ensemble and the undisturbed results of its job and its live session."""
 
-    def __init__(self, ensemble: FaultyEnsemble, video: Path, folder: Path) -> None:
+    def __init__(
+        self, ensemble: SupervisedEnsemble, video: Path, model: Path, folder: Path
+    ) -> None:
         self._ensemble = ensemble
         self._video = video
         self._folder = folder / "exported"
         self._folder.mkdir()
-        self._job("warm")
-        self._undisturbed = self._job("undisturbed")
+        self._project_count = 0
+        with Shoal.connect(ensemble.targets) as shoal:
+            shoal.models.import_([str(model)], name=MODEL.removeprefix("models/"))
+        self._live = LiveClient(video, MODEL)
+        self._work()  # warms up
+        begun = time.monotonic()
+        self._undisturbed, self._undisturbed_live = self._work()
+        self._undisturbed_seconds = time.monotonic() - begun
         assert self._undisturbed.frame_indices == tuple(FRAMES)
 
-    def run(self, number: int, fault: Fault) -> Trial:
-        """Runs a job beside a fault; returns what is wrong with it."""
+    def run(self, fault: Fault) -> str:
+        """Runs a job and a live session beside a fault; returns what is wrong, if anything."""
         self._ensemble.wait_until_serving()
-        self._ensemble.away_seconds = fault.away_seconds
         disturbing = threading.Thread(target=self._disturb, args=[fault])
-        begun = time.monotonic()
         disturbing.start()
         try:
-            complaint = self._complaint(self._job(f"fault-{number}"))
-        except (ShoalError, TimeoutError) as error:
-            complaint = f"{type(error).__name__}: {error}"
-        seconds = time.monotonic() - begun
-        disturbing.join()
-        return Trial(number, fault, complaint or self._unsettled(), seconds)
-
-    def _job(self, project: str) -> Outcome:
-        # A project of its own makes a job of its own, with the same work.
-        with Shoal.connect(self._ensemble.targets, project=project) as shoal:
-            return run_job(shoal, self._video, MODEL, self._folder / f"{project}.slp")
-
-    def _disturb(self, fault: Fault) -> None:
-        time.sleep(fault.moment * self._undisturbed.seconds)
-        if fault.kind is Kind.KILL:
-            self._ensemble.send(fault.service, signal.SIGKILL)
-            return
-        pid = self._ensemble.send(fault.service, signal.SIGSTOP)
-        time.sleep(fault.pause_seconds)
-        after = signal.SIGCONT if fault.kind is Kind.PAUSE else signal.SIGKILL
-        self._ensemble.send_if_same(pid, after)
-
-    def _complaint(self, outcome: Outcome) -> str:
+            outcome, live = self._work()
+        finally:
+            disturbing.join()
         if outcome.frame_indices != self._undisturbed.frame_indices:
             return f"frames lost or doubled: {outcome.frame_indices}"
         if outcome.digest != self._undisturbed.digest:
             return "the poses differ"
-        return ""
+        if live != self._undisturbed_live:
+            return "the poses of the live session differ"
+        return self._unsettled()
+
+    def _work(self) -> tuple[Outcome, str]:
+        """Does the job and, beside it, the live session; returns what both came to."""
+        self._project_count += 1
+        project = f"project-{self._project_count}"  # one of its own makes a job of its own
+        with (
+            ThreadPoolExecutor(1) as live,
+            Shoal.connect(self._ensemble.targets, project=project) as shoal,
+        ):
+            session = live.submit(self._live.run, self._ensemble.target("tracking"), JOB_SECONDS)
+            outcome = run_job(shoal, self._video, MODEL, self._folder / f"{project}.slp")
+            return outcome, session.result()
+
+    def _disturb(self, fault: Fault) -> None:
+        time.sleep(fault.moment * self._undisturbed_seconds)
+        if fault.kind is Kind.PAUSE:
+            before = self._ensemble.send(fault.victim, signal.SIGSTOP)
+            time.sleep(fault.pause_seconds)
+            if self._ensemble.state(fault.victim).pid == before.pid:
+                self._ensemble.send(fault.victim, signal.SIGCONT)
+            return
+        number = signal.SIGKILL if fault.kind is Kind.KILL else signal.SIGSTOP
+        self._ensemble.wait_until_replaced(self._ensemble.send(fault.victim, number))
 
     def _unsettled(self) -> str:
         """Returns what is still in shared memory or half written when all should be at rest."""
