@@ -10,6 +10,8 @@ PROTOS := $(shell find protos/shoal -name '*.proto')
 
 VIDEO ?= ../shared/data/pair/centered_pair_small.mp4
 MODEL ?= ../shared/data/models/minimal_instance.UNet.bottomup
+COUNT ?= 100
+SEED ?= 0
 
 .PHONY: help
 help: ## List the targets
@@ -61,6 +63,10 @@ bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
 .PHONY: bench-start
 bench-start: setup ## Time to print the help and to the first inferred frame
 	$(BIN)/python -m tests.benchmarks.start_up
+
+.PHONY: faults
+faults: setup ## COUNT=… random faults (kill, pause, hang) in running ensembles, and what came of them
+	$(BIN)/python -m tests.faults --count $(COUNT) --seed $(SEED)
 
 .PHONY: accuracy
 accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predictions and torch

@@ -14,7 +14,7 @@ import pytest
 
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
-from shoal_cli.ensemble.lock import current_holder
+from shoal_cli.ensemble.lock import Holder, HomeLock, current_holder
 from shoal_cli.ensemble.running import running_ensemble
 from shoal_cli.ensemble.services import socket_folder, tcp_targets, unix_targets
 from shoal_cli.ensemble.specification import Service, Specification, Supervision
@@ -301,6 +301,32 @@ def test_a_second_ensemble_on_the_same_home_is_refused_and_names_the_first(
     assert caught.value.reason == "HOME_LOCKED"
     assert "`shoal test`" in caught.value.message
     assert str(holder.pid) in caught.value.message
+
+
+def test_a_home_under_another_name_is_the_same_home(
+    command: subprocess.Popen[str], home: Home, tmp_path: Path
+) -> None:
+    other_name = Home(tmp_path / "other-name")
+    other_name.folder.symlink_to(home.folder)
+    second = LaunchedEnsemble(specification(other_name, socket_folder({}), one={}))
+    with pytest.raises(FailedPrecondition, match="is in use by"):
+        second.wait_until_serving()
+    second.stop()
+
+
+def test_a_service_without_its_supervisor_keeps_others_out(home: Home) -> None:
+    holder = Holder(2**22 - 1, "machine", "shoal up", 2**22 - 1, None)
+    lock = HomeLock.acquire(home.lock_file, holder, lambda: False)
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        pass_fds=[lock.descriptor],
+    )
+    lock.release()
+    with pytest.raises(FailedPrecondition, match="is in use by"):
+        HomeLock.acquire(home.lock_file, holder, lambda: False)
+    orphan.communicate()
+    HomeLock.acquire(home.lock_file, holder, lambda: False).release()
 
 
 def test_an_ensemble_waits_for_one_that_is_on_its_way_out(
