@@ -1,5 +1,6 @@
 """The `shoal` command as a user runs it: a process, a home of its own, a terminal if wanted."""
 
+import contextlib
 import os
 import pty
 import re
@@ -56,6 +57,24 @@ class InTerminal:
         """Returns when more than `count` frames have been inferred."""
         while not any(int(done) > count for done, _ in COUNTS.findall(self.said)):
             self._listen()
+
+    def kill_service(self, name: str) -> int:
+        """Kills a service of its ensemble; returns the process id that it had."""
+        (service,) = (
+            child
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if f"shoal_{name}" in child.cmdline()
+        )
+        service.kill()
+        return service.pid
+
+    def finish(self) -> int:
+        """Returns the exit status once the process has ended by itself."""
+        with contextlib.suppress(OSError):  # every other end is closed
+            while chunk := os.read(self._terminal, 65536):
+                self.said += chunk.decode(errors="replace")
+        os.close(self._terminal)
+        return self.process.wait(timeout=60)
 
     def end(self, number: signal.Signals) -> int:
         """Sends a signal and returns the exit status once the process has gone."""

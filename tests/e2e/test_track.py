@@ -87,6 +87,23 @@ def test_a_command_that_was_stopped_leaves_nothing_and_goes_on(
     assert poses(out) == poses(reference)
 
 
+def test_services_that_die_on_the_way_are_replaced_and_change_nothing(
+    video: Path, other_video: Path, shared_data: Path, tmp_path: Path, reference: Path
+) -> None:
+    home, out = tmp_path / "home", tmp_path / "out.slp"
+    home.mkdir()
+    (home / "config.toml").write_text("[services.orchestrator]\nlease_seconds = 2\n")
+    model = shared_data / "models" / "minimal_instance.UNet.bottomup"
+    track = InTerminal(home, ("track", video, other_video, "-m", model, "-o", out, *FRAMES))
+    track.wait_for_frames(4)
+    killed = {track.kill_service("worker"), track.kill_service("engine")}
+    track.wait_for_frames(16)
+    killed |= {track.kill_service("labels"), track.kill_service("orchestrator")}
+    assert track.finish() == 0, track.said
+    assert len(killed) == 4
+    assert poses(out) == poses(reference)
+
+
 def test_no_animal_is_a_loud_warning(home: Path, shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.slp"
     robot = shared_data / "robot" / "small_robot.mp4"

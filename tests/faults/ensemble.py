@@ -16,7 +16,9 @@ from shoal_cli.ensemble.state import EnsembleState, ServiceState
 from shoal_client import Health, Targets, check_health
 from tests.faults.belongings import MARK, mapped_regions, marked, new_mark, regions_of
 
-SUPERVISION = Supervision(period_seconds=1.0, silence_seconds=6.0, death_limit=1000)
+SUPERVISION = Supervision(
+    period_seconds=1.0, silence_seconds=6.0, start_seconds=20.0, death_limit=1000
+)
 SECOND_WORKER = "second-worker"
 
 SERVICE_SETTINGS = {"orchestrator": {"lease_seconds": 2.0, "segment_frame_count": 16}}

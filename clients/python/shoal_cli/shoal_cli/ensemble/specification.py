@@ -39,7 +39,7 @@ class Supervision:
     """Between two health checks of a service, and the time that it has to answer one."""
     silence_seconds: float = 30.0
     """Without an answer for so long, a service hangs: it is killed and started again."""
-    start_seconds: float = 120.0
+    start_seconds: float = 60.0
     """The same before its first answer."""
     death_limit: int = 5
     """Deaths of a service within `death_window_seconds` after which it is started again."""
