@@ -1,5 +1,8 @@
 """A served result is the network's forward pass in torch followed by shoal_core."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -73,6 +76,29 @@ def test_centered_instances_far_from_the_origin(served_models, large_frame):
     expected = expected[~np.isnan(expected).all(axis=(1, 2))]
     assert count == len(expected) > 1
     np.testing.assert_allclose(made["instance_peaks"][0, :count], expected, atol=TOLERANCE_PX)
+
+
+def test_a_centered_instance_model_of_half_scale_sees_in_frames_of_double_size_what_it_knows(
+    shared_data, served_models, tmp_path, pair_frames
+):
+    """SLEAP's crop_size counts scaled pixels: the network sees as much of the animal as ever."""
+    source = shared_data / "models" / "minimal_instance.UNet.centered_instance"
+    folder = tmp_path / "half_scale"
+    folder.mkdir()
+    shutil.copy(source / "best_model.h5", folder)
+    config = json.loads((source / "training_config.json").read_text())
+    config["data"]["preprocessing"]["input_scaling"] = 0.5
+    (folder / "training_config.json").write_text(json.dumps(config))
+    assert import_model([folder], tmp_path / "v1").crop_size_px == 192
+
+    # Between pixels, so that crops of both sizes consist of whole pixels: their inputs are equal.
+    centroids = np.array([[[122.5, 180.5], [242.5, 195.5]]], np.float32)
+    images = pair_frames[:1]
+    expected = served_models["centered_instance"].run(images=images, centroids=centroids)
+    double = images.repeat(2, axis=1).repeat(2, axis=2)
+    made = ServedModel(tmp_path / "v1").run(images=double, centroids=centroids * 2 + 0.5)
+    assert made["instance_counts"].tolist() == expected["instance_counts"].tolist() == [2]
+    np.testing.assert_allclose(made["instance_peaks"], 2 * expected["instance_peaks"], atol=2e-3)
 
 
 @pytest.mark.parametrize("global_pool", [True, False])
