@@ -111,14 +111,13 @@ def test_classes_of_the_labelled_animals_are_certain_and_different(
 ):
     made = served("multiclass_bottomup").run(images=labelled_frame)
     assert made["peak_counts"].min() >= 2
-    # The two best peaks of each node.
-    found = made["peaks"][0, :, :2].transpose(1, 0, 2)
-    by_x = np.argsort(found[..., 0], axis=0)
-    found = np.take_along_axis(found, by_x[..., None], axis=0)
+    best = np.argsort(-made["peak_values"][0], axis=1)[:, :2]
+    points = np.take_along_axis(made["peaks"][0], best[..., None], axis=1)
+    best = np.take_along_axis(best, np.argsort(points[..., 0], axis=1), axis=1)
+    found = np.take_along_axis(made["peaks"][0], best[..., None], axis=1).transpose(1, 0, 2)
     assert distance(found, labels(shared_data)) < 5
-    classes = np.take_along_axis(
-        made["class_probabilities"][0, :, :2].transpose(1, 0, 2), by_x[..., None], axis=0
-    )
+    classes = np.take_along_axis(made["class_probabilities"][0], best[..., None], axis=1)
+    classes = classes.transpose(1, 0, 2)
     np.testing.assert_allclose(classes, [[[1, 0]] * 2, [[0, 1]] * 2], atol=0.01)
 
 
