@@ -24,6 +24,7 @@ def write_models(repository: Path) -> None:
     onnx_models.write_single(repository, "plus", 3, onnx_models.plus(3))
     onnx_models.write_single(repository, "busy", 1, onnx_models.busy())
     onnx_models.write_brightness(repository, "brightness", 1, peak_threshold=0.375)
+    onnx_models.write_brightness(repository, "outdated", 1, kind="bottomup")
 
 
 @pytest.fixture(scope="session", params=["shoal-unix", "shoal-tcp"])
@@ -36,7 +37,7 @@ def engine(
     target = free_address() if request.param == "shoal-tcp" else f"unix:{folder}/engine.sock"
     with running_engine(target, repository):
         with triton.InferenceServerClient(target) as client:
-            for model in ("plus", "busy", "brightness"):
+            for model in ("plus", "busy", "brightness", "outdated"):
                 client.load_model(model)
         yield Engine(target, repository)
 

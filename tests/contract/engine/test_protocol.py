@@ -130,6 +130,18 @@ def test_optional_inputs_default_to_the_contract_and_travel_with_their_frames(
     np.testing.assert_array_equal(result.as_numpy("thresholds"), thresholds)
 
 
+def test_an_input_that_an_old_model_would_ignore_is_refused(
+    client: triton.InferenceServerClient,
+) -> None:
+    images = tensor("images", np.zeros((1, 4, 4, 1), np.uint8), "UINT8")
+    samples = tensor("line_samples", np.zeros((1, 3), np.float32))
+    client.infer("brightness", [images, samples])  # of a kind that has no lines
+    client.infer("outdated", [images])
+    with pytest.raises(InferenceServerException, match="'line_samples'; delete it") as caught:
+        client.infer("outdated", [images, samples])
+    assert code(caught) == "StatusCode.FAILED_PRECONDITION"
+
+
 def shaped(shape: list[int], byte_count: int, datatype: str = "FP32") -> triton.InferInput:
     given = triton.InferInput("x", shape, datatype)
     given._raw_content = bytes(byte_count)

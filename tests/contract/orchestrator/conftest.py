@@ -135,21 +135,27 @@ class Client:
         assert task is not None
         return task
 
-    async def renew(self, task: jobs_pb2.Task, frames: int = 0, instances: int = 0) -> None:
+    async def renew(
+        self, task: jobs_pb2.Task, frames: int = 0, instances: int = 0, overflow_frames: int = 0
+    ) -> None:
         request = jobs_pb2.RenewLeaseRequest(
             task=task.name,
             fencing_token=task.fencing_token,
             done_frame_count=frames,
             instance_count=instances,
+            overflow_frame_count=overflow_frames,
         )
         await call(self._queue.RenewLease, request)
 
-    async def complete(self, task: jobs_pb2.Task, frames: int = 40, instances: int = 0) -> None:
+    async def complete(
+        self, task: jobs_pb2.Task, frames: int = 40, instances: int = 0, overflow_frames: int = 0
+    ) -> None:
         request = jobs_pb2.CompleteTaskRequest(
             task=task.name,
             fencing_token=task.fencing_token,
             done_frame_count=frames,
             instance_count=instances,
+            overflow_frame_count=overflow_frames,
         )
         await call(self._queue.CompleteTask, request)
 

@@ -364,3 +364,18 @@ async def test_workers_lost_after_restarts_count_once_they_were_heard_of(
             await ensemble.clock.until_someone_sleeps(LEASE_SECONDS)  # the sweeper has been round
             last = await client.get(job.name)
     assert last.state == jobs_pb2.JOB_STATE_FAILED
+
+
+async def test_frames_with_more_than_the_model_returns_are_counted_to_the_end(
+    client: Client,
+) -> None:
+    job = await client.create(tracker=WINDOW)
+    first = await client.lease()
+    await client.renew(first, frames=10, instances=20, overflow_frames=3)
+    assert (await client.get(job.name)).progress.overflow_frame_count == 3
+    await client.complete(first, overflow_frames=4)
+    while task := await client.lease():
+        await client.complete(task, overflow_frames=0)
+    done = await client.get(job.name)
+    assert done.state == jobs_pb2.JOB_STATE_SUCCEEDED
+    assert done.progress.overflow_frame_count == 4

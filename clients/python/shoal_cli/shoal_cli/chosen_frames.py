@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
+from shoal_cli.installed import require
 from shoal_cli.labels_file import load_slp, video_name
 from shoal_core.errors import InvalidArgument, NotFound
 from shoal_core.frame_runs import Runs, runs_of
@@ -21,7 +22,9 @@ def chosen_frames(path: Path, choice: Choice) -> dict[str, Runs]:
     Raises:
         NotFound: LABELS_NOT_FOUND.
         InvalidArgument: LABELS_UNREADABLE, or LABELS_AMBIGUOUS when two videos have one name.
+        FailedPrecondition: PART_NOT_INSTALLED.
     """
+    require("sleap_io")
     labels = load_slp(path)
     chosen: dict[str, Runs] = {}
     for video in labels.videos:

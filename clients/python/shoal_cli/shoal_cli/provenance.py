@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shoal_cli.installed import require
 from shoal_common.track_document import CONFIG
 from shoal_core.errors import InvalidArgument
 
@@ -15,6 +16,7 @@ def recorded_document(path: Path) -> dict[str, Any]:
 
     Raises:
         InvalidArgument: CONFIG_INVALID when there is none, or not one for all videos.
+        FailedPrecondition: PART_NOT_INSTALLED.
     """
     provenance = _provenance(path)
     sources = provenance.get("shoal_provenance", [provenance])
@@ -36,6 +38,7 @@ def recorded_document(path: Path) -> dict[str, Any]:
 
 
 def _provenance(path: Path) -> dict[str, Any]:
+    require("h5py")
     import h5py
 
     try:
