@@ -11,6 +11,8 @@ import pytest
 from shoal.common.v1 import frame_pb2, parameters_pb2
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal.tracking.v1 import tracking_pb2_grpc as pb_grpc
+from shoal_client import InferenceParameters, InstanceFilters, PartGrouping
+from shoal_client.convert import inference_message
 from shoal_common import convert
 from shoal_common.shm import FrameRing
 from shoal_core.pose import FramePoses
@@ -43,11 +45,15 @@ def batch(ensemble: Ensemble, pair_video: Path) -> Callable[[str], list[FramePos
 
 
 async def live(
-    channel: grpc.aio.Channel, model: str, payloads: list[frame_pb2.FramePayload]
+    channel: grpc.aio.Channel,
+    model: str,
+    payloads: list[frame_pb2.FramePayload],
+    inference: parameters_pb2.InferenceParameters | None = None,
 ) -> list[pb.TrackFramesResponse]:
     """The answers of one session to as many frames."""
     config = pb.SessionConfig(
         model=f"models/{model}",
+        inference=inference,
         tracker=parameters_pb2.TrackerParameters(window=parameters_pb2.WindowTrackerParameters()),
     )
 
@@ -123,6 +129,41 @@ async def test_live_poses_equal_those_of_a_job_whatever_way_frames_travel(
     answers = await live(tracking_channel, model, payloads)
     ring.close()
     assert_same([next(convert.frame_poses(answer.poses)) for answer in answers], expected)
+
+
+@pytest.mark.parametrize("model", ["bottomup", "topdown"])
+async def test_parameters_shape_live_poses_as_they_shape_those_of_a_job(
+    ensemble: Ensemble,
+    tracking_channel: grpc.aio.Channel,
+    batch: Callable[[str], list[FramePoses]],
+    pixels: np.ndarray,
+    pair_video: Path,
+    model: str,
+) -> None:
+    parameters = InferenceParameters(
+        peak_threshold=0.1,
+        max_instances=2,
+        part_grouping=PartGrouping(n_points=5, min_line_scores=0.05),
+        filters=InstanceFilters(
+            overlapping_method="iou", overlapping_threshold=0.3, min_mean_node_score=0.15
+        ),
+    )
+    expected = await asyncio.to_thread(
+        ensemble.track,
+        pair_video,
+        f"models/{model}",
+        FRAMES,
+        inference=parameters,
+        tracker=WINDOW,
+    )
+    payloads = [frame_pb2.FramePayload(inline=convert.tensor(frame)) for frame in pixels]
+    answers = await live(tracking_channel, model, payloads, inference_message(parameters))
+    assert_same([next(convert.frame_poses(answer.poses)) for answer in answers], expected)
+    by_default = await asyncio.to_thread(batch, model)
+    assert any(
+        one.points_px_IN2.tobytes() != other.points_px_IN2.tobytes()
+        for one, other in zip(expected, by_default, strict=True)
+    )
 
 
 @pytest.mark.parametrize("model", ["bottomup", "topdown"])
