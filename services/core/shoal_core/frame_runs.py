@@ -37,7 +37,7 @@ def parse_runs(text: str) -> Runs:
     Raises:
         InvalidArgument: FRAMES_INVALID.
     """
-    return merged(_parse_run(part.strip(), text) for part in text.split(","))
+    return merged(_parse_run(part.strip()) for part in text.split(","))
 
 
 def runs_text(runs: Sequence[range]) -> str:
@@ -59,14 +59,14 @@ def within(runs: Sequence[range], start: int, stop: int) -> Iterator[int]:
     )
 
 
-def _parse_run(part: str, text: str) -> range:
+def _parse_run(part: str) -> range:
     match = _FORM.fullmatch(part)
     if match is None:
         raise InvalidArgument(
             "FRAMES_INVALID",
-            f"{text!r} is not a list of frames; write FIRST-LAST or single frames, separated by "
-            "commas, for example 0-255,300.",
-            frames=text,
+            f"{part[:40]!r} is no frame; write FIRST-LAST or single frames, separated by commas, "
+            "for example 0-255,300.",
+            frames=part,
         )
     first = int(match[1])
     last = first if match[2] is None else int(match[2])
@@ -74,6 +74,6 @@ def _parse_run(part: str, text: str) -> range:
         raise InvalidArgument(
             "FRAMES_INVALID",
             f"The frames {part} end before they start; write the lower one first.",
-            frames=text,
+            frames=part,
         )
     return range(first, last + 1)

@@ -22,6 +22,7 @@ from shoal_core.errors import (
     OutOfRange,
     Unavailable,
 )
+from shoal_core.frame_runs import runs_text
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,11 @@ class TrackRun:
             frame_count = error.metadata.get("frame_count")
             if error.reason != "FRAME_OUT_OF_RANGE" or frame_count is None:
                 raise
-            asked = "those of the labels" if settings.only else f"--frames {settings.frames}"
+            asked = runs_text([range(int(error.metadata["start"]), int(error.metadata["stop"]))])
+            where = "--labels" if settings.only else "--frames"
             raise OutOfRange(
                 error.reason,
-                f"{video} has the frames 0-{int(frame_count) - 1}, not all of {asked}; choose "
+                f"{video} has the frames 0-{int(frame_count) - 1}, not {asked} of {where}; choose "
                 "among them.",
                 **error.metadata,
             ) from error
