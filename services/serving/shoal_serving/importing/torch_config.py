@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import yaml
 from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
+from shoal_serving.importing.torch_backbone import Backbone
+from shoal_serving.importing.torch_convnext import ConvNext
 from shoal_serving.importing.torch_files import CONFIG_FILE
 from shoal_serving.importing.torch_heads import TorchHead, read_classes, read_heads
 from shoal_serving.importing.torch_numbers import positive
@@ -28,6 +30,12 @@ STAGE_NAMES = {
 }
 """Key of the head in sleap-nn's configuration → name of the stage here."""
 
+
+BACKBONES: Mapping[str, Callable[[Mapping[str, Any]], Backbone]] = {
+    "unet": UNet.parse,
+    "convnext": ConvNext.parse,
+}
+"""Key of the backbone in sleap-nn's configuration → what reads it."""
 
 _UNREADABLE = (
     AttributeError,
@@ -55,7 +63,7 @@ class TorchConfig:
     """(height, width) that training fitted all frames to; None: they kept their size."""
     input_scale: float
     crop_size_px: int | None
-    backbone: UNet
+    backbone: Backbone
     heads: tuple[TorchHead, ...]
     sees_bgr: bool
     """Whether colour frames were blue, green, red in training.
@@ -146,16 +154,20 @@ def _unsupported(folder: Path, problem: str, cure: str) -> InvalidArgument:
     )
 
 
-def _backbone(folder: Path, backbones: Mapping[str, Any]) -> UNet:
+def _backbone(folder: Path, backbones: Mapping[str, Any]) -> Backbone:
     name, backbone = _only_one(folder, "backbone", backbones)
-    if name != "unet":
-        raise _unsupported(folder, f"has a {name!r} backbone", "a model with a UNet backbone")
+    if name not in BACKBONES:
+        raise _unsupported(
+            folder, f"has a {name!r} backbone", f"a model with one of {', '.join(BACKBONES)}"
+        )
     if backbone.get("stacks", 1) != 1:
         # sleap-nn can describe such a network, but hands the second stack what it cannot take.
         raise _unsupported(
-            folder, f"has a UNet with stacks {backbone['stacks']!r}", "one trained with stacks 1"
+            folder,
+            f"has a backbone with stacks {backbone['stacks']!r}",
+            "one trained with stacks 1",
         )
-    return UNet.parse(backbone)
+    return BACKBONES[name](backbone)
 
 
 def _target_size(preprocessing: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -3,17 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shoal_serving.importing.torch_backbone import Pyramid
 from shoal_serving.importing.torch_layers import Feature, TorchLayers
-
-
-@dataclass(frozen=True)
-class Pyramid:
-    """The features of a backbone on which heads may stand."""
-
-    deepest: Feature
-    """What the decoder starts from; class vectors stand on it."""
-    by_stride: dict[int, Feature]
-    """Network input pixels per pixel → feature."""
 
 
 @dataclass(frozen=True)

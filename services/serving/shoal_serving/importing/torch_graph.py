@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.body import Body, Head
 from shoal_serving.graphs.builder import FLOAT, GraphBuilder, Value
+from shoal_serving.importing.torch_backbone import Pyramid
 from shoal_serving.importing.torch_config import TorchConfig
-from shoal_serving.importing.torch_decoder import Pyramid
 from shoal_serving.importing.torch_files import CONFIG_FILE
 from shoal_serving.importing.torch_heads import TorchHead
 from shoal_serving.importing.torch_layers import Feature, TorchLayers

@@ -3,6 +3,7 @@
 Axis legend: B images or crops, C channels, H W map pixels.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,43 @@ class TorchLayers:
             pads=[before, before, after, after],
         )
         return Feature(value, len(kernel))
+
+    def patches(self, name: str, feature: Feature, size: int, stride: int, pad: int) -> Feature:
+        """Returns a convolution whose pixels are `stride` apart, `pad` zeros on every side."""
+        kernel = self.tensors.take(f"{name}.weight", (None, feature.channels, size, size))
+        shape = {"kernel_shape": [size, size], "strides": [stride, stride], "pads": [pad] * 4}
+        value = self._node(name, "Conv", feature.value, kernel, len(kernel), **shape)
+        return Feature(value, len(kernel))
+
+    def depthwise(self, name: str, feature: Feature, size: int) -> Feature:
+        """Returns a convolution of each channel by itself that keeps height and width."""
+        channels = feature.channels
+        kernel = self.tensors.take(f"{name}.weight", (channels, 1, size, size))
+        shape = {"kernel_shape": [size, size], "group": channels, "pads": [size // 2] * 4}
+        value = self._node(name, "Conv", feature.value, kernel, channels, **shape)
+        return Feature(value, channels)
+
+    def pointwise(self, name: str, feature: Feature) -> Feature:
+        """Returns a fully connected layer of each pixel's channels."""
+        weights = self.tensors.take(f"{name}.weight", (None, feature.channels))
+        kernel = weights[:, :, None, None]
+        value = self._node(name, "Conv", feature.value, kernel, len(kernel), kernel_shape=[1, 1])
+        return Feature(value, len(kernel))
+
+    def normalized(self, name: str, feature: Feature, epsilon: float) -> Feature:
+        """Returns each pixel's channels with mean 0 and variance 1, scaled and shifted."""
+        scale = self.tensors.take(f"{name}.weight", (feature.channels,))
+        shift = self.tensors.take(f"{name}.bias", (feature.channels,))
+        constants = (self.graph.constant(array, FLOAT) for array in (scale, shift))
+        last = feature.value.transpose(0, 2, 3, 1)
+        value = self.graph.op("LayerNormalization", last, *constants, axis=-1, epsilon=epsilon)
+        return Feature(value.transpose(0, 3, 1, 2), feature.channels)
+
+    def gelu(self, feature: Feature) -> Feature:
+        """Returns x · Φ(x), Φ the normal distribution."""
+        value = feature.value
+        error = self.graph.op("Erf", value * (1 / math.sqrt(2)))
+        return Feature(value * (error + 1.0) * 0.5, feature.channels)
 
     def convs(self, name: str, count: int, feature: Feature, size: int) -> Feature:
         """Returns convolutions `name`0, `name`1 … one after another, each with ReLU."""

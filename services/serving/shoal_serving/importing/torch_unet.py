@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shoal_serving.importing.torch_decoder import Decoder, Pyramid
+from shoal_serving.importing.torch_backbone import Pyramid, middle_block
+from shoal_serving.importing.torch_decoder import Decoder
 from shoal_serving.importing.torch_layers import Feature, TorchLayers
 from shoal_serving.importing.torch_numbers import positive, power_of_two
 
@@ -97,16 +98,12 @@ class UNet:
         return feature
 
     def _middle(self, layers: TorchLayers, feature: Feature) -> Feature:
-        # Layers are numbered on from the encoder's blocks and its last pooling; the middle block
-        # is an expanding part of all convolutions but the last, and a contracting part of one.
-        number = self.down_blocks + 1
-        expanding = self.convs_per_block - 1
-        index = 0
-        if expanding:
-            name = f"{_BACKBONE}.middle_blocks.{index}.blocks.stack0_enc{number}"
-            feature = layers.convs(
-                f"{name}_middle_expand_conv", expanding, feature, self.kernel_size
-            )
-            index, number = index + 1, number + 1
-        name = f"{_BACKBONE}.middle_blocks.{index}.blocks.stack0_enc{number}"
-        return layers.convs(f"{name}_middle_contract_conv", 1, feature, self.kernel_size)
+        # Layers are numbered on from the encoder's blocks and its last pooling.
+        names = tuple(
+            f"{_BACKBONE}.middle_blocks.{index}.blocks.stack0_enc{self.down_blocks + 1 + index}"
+            f"_middle_{part}_conv"
+            for index, part in enumerate(("expand", "contract"))
+        )
+        return middle_block(
+            layers, (names[0], names[1]), self.convs_per_block, feature, self.kernel_size
+        )

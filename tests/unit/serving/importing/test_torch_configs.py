@@ -192,12 +192,12 @@ def test_a_backbone_that_is_not_imported(torch_copy, tmp_path):
     folder = torch_copy("bottomup")
 
     def change(config):
-        config["model_config"]["backbone_config"] = {"unet": None, "convnext": {"max_stride": 16}}
+        config["model_config"]["backbone_config"] = {"unet": None, "pretrained": {"max_stride": 16}}
 
     change_config(folder, change)
     error = refused(folder, tmp_path / "v1")
     assert error.reason == "MODEL_KIND_UNSUPPORTED"
-    assert "convnext" in error.message
+    assert "pretrained" in error.message
 
 
 def test_a_crop_size_that_is_not_there(torch_copy, tmp_path):

@@ -53,6 +53,20 @@ VARIANTS = {
     "deep": {"max_stride": 64, "filters": 3},
     "shallow": {"max_stride": 2, "output_stride": 1},
 }
+CONVNEXT = {
+    **{"arch": {"depths": [1, 1, 2, 1], "channels": [4, 6, 8, 10]}, "model_type": "", "stacks": 1},
+    **{"max_stride": 32, "stem_patch_kernel": 4, "stem_patch_stride": 2, "in_channels": 1},
+    **{"kernel_size": 3, "filters_rate": 2, "convs_per_block": 2, "up_interpolate": True},
+    "output_stride": 2,
+}
+CONVNEXT_VARIANTS = {
+    "bilinear": {},
+    "transposed": TRANSPOSED,
+    "colour": {"in_channels": 3},
+    "full size": {"output_stride": 1},
+    "coarse patches": {"stem_patch_stride": 4, "max_stride": 64},
+    "kernels of 5, blocks of 3": {"kernel_size": 5, "convs_per_block": 3},
+}
 NODES = ["A", "B", "C"]
 EDGES = [["A", "B"], ["B", "C"]]
 CLASSES = ["female", "male"]
@@ -97,14 +111,14 @@ KINDS = {
 }
 
 
-def config_of(unet, kind, head):
+def config_of(backbone, kind, head):
     return {
         "data_config": {
             "preprocessing": {"scale": 1.0, "crop_size": 64},
             "skeletons": [{"nodes": [{"name": node} for node in NODES], "name": "fly"}],
         },
         "model_config": {
-            "backbone_config": {"unet": {**UNET, **unet}},
+            "backbone_config": backbone,
             "head_configs": {kind: head},
         },
         "sleap_nn_version": "0.3.5",
@@ -166,10 +180,18 @@ def test_heads_are_as_near_to_the_truth_as_those_of_torch(shared_data, model):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_of_the_network_equal_a_forward_pass_in_torch(tmp_path, variant):
-    unet = VARIANTS[variant]
-    stride = {**UNET, **unet}["output_stride"]
-    head = {"confmaps": {"part_names": NODES, "output_stride": stride}}
-    config = config_of(unet, "single_instance", head)
+    assert_backbone_equals_torch(tmp_path, "unet", {**UNET, **VARIANTS[variant]})
+
+
+@pytest.mark.parametrize("variant", CONVNEXT_VARIANTS)
+def test_variants_of_convnext_equal_a_forward_pass_in_torch(tmp_path, variant):
+    config = {**CONVNEXT, **CONVNEXT_VARIANTS[variant]}
+    assert_backbone_equals_torch(tmp_path, "convnext", config)
+
+
+def assert_backbone_equals_torch(tmp_path, name, backbone):
+    head = {"confmaps": {"part_names": NODES, "output_stride": backbone["output_stride"]}}
+    config = config_of({name: backbone}, "single_instance", head)
     folder = torch_unet.write_folder(tmp_path / "model", config)
     body = read_torch_folder(folder).network.body
     assert_equals_torch(folder, body, random_image(body))
@@ -177,7 +199,7 @@ def test_variants_of_the_network_equal_a_forward_pass_in_torch(tmp_path, variant
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_and_strides_of_heads_equal_a_forward_pass_in_torch(tmp_path, kind):
-    folder = torch_unet.write_folder(tmp_path / "model", config_of({}, *KINDS[kind]))
+    folder = torch_unet.write_folder(tmp_path / "model", config_of({"unet": UNET}, *KINDS[kind]))
     body = read_torch_folder(folder).network.body
     assert_equals_torch(folder, body, random_image(body))
 

@@ -56,26 +56,37 @@ def load_state_dict(folder: Path) -> dict[str, torch.Tensor]:
 
 
 class Network(nn.Module):
-    """A UNet with its heads; the first pass makes the layers that the configuration asks for."""
+    """A backbone with its heads; the first pass makes the layers that are configured."""
 
     def __init__(self, config):
         super().__init__()
         model = config["model_config"]
-        self.unet = model["backbone_config"]["unet"]
+        ((name, self.backbone),) = [b for b in model["backbone_config"].items() if b[1] is not None]
         ((kind, parts),) = [h for h in model["head_configs"].items() if h[1] is not None]
+        self.encode = {"unet": self._unet, "convnext": self._convnext}[name]
+        self.decoder = "decoders.0" if name == "unet" else "dec"
+        self.prefix = "stack0_dec" if name == "unet" else "dec"
         self.heads = [(name, parts[part]) for part, name in HEAD_CLASSES[kind].items()]
         self.edge_count = len(parts.get("pafs", {}).get("edges", ()))
-        self.layers = nn.ModuleDict()
-        self.stem_blocks = int(np.log2(self.unet["stem_stride"] or 1))
-        self.blocks = int(np.log2(self.unet["max_stride"])) - self.stem_blocks
-        self.stride = self.unet["max_stride"] * (2 if self.stem_blocks else 1)
-        self.ups = int(np.log2(self.unet["max_stride"] // self.unet["output_stride"]))
-        self.forward(torch.zeros(1, self.unet["in_channels"], self.stride, self.stride))
+        self.layers, self.scales = nn.ModuleDict(), nn.ParameterDict()
+        if name == "unet":
+            self.filters = self.backbone["filters"]
+            self.stem_blocks = int(np.log2(self.backbone["stem_stride"] or 1))
+            self.blocks = int(np.log2(self.backbone["max_stride"])) - self.stem_blocks
+            self.stride = self.backbone["max_stride"] * (2 if self.stem_blocks else 1)
+            ups = self.backbone["max_stride"] // self.backbone["output_stride"]
+            self.ups = int(np.log2(ups)) + self.stem_blocks
+        else:
+            self.filters = self.backbone["arch"]["channels"][0]
+            self.stem_blocks, self.blocks = 1, 3
+            self.stride = 16 * self.backbone["stem_patch_stride"]
+            self.ups = int(np.log2(self.stride // self.backbone["output_stride"]))
+        self.forward(torch.zeros(1, self.backbone["in_channels"], self.stride, self.stride))
 
     def names(self):
         """Returns the tensors by their names in a checkpoint."""
         names = {}
-        for key, tensor in self.layers.state_dict().items():
+        for key, tensor in {**self.layers.state_dict(), **self.scales.state_dict()}.items():
             names[f"model.{key.replace('/', '.')}"] = tensor
         return names
 
@@ -88,24 +99,9 @@ class Network(nn.Module):
         return self
 
     def forward(self, x):
-        skips = []
-        for block in range(self.stem_blocks):
-            name = f"backbone.stem.stem_stack.{block}.blocks.stem{block}_conv"
-            convs = self.unet["convs_per_block"]
-            x = self._convs(name, convs, x, self._filters(block), STEM_KERNEL_SIZE)
-            x = functional.max_pool2d(x, 2)
-        if self.stem_blocks:
-            skips.append(x)
-            x = functional.max_pool2d(x, 2)
-        for block in range(self.blocks):
-            name = f"backbone.encoders.0.encoder_stack.{block}.blocks.stack0_enc{block}_conv"
-            filters = self._filters(self.stem_blocks + block)
-            skips.append(self._convs(name, self.unet["convs_per_block"], x, filters))
-            x = functional.max_pool2d(skips[-1], 2)
-        if self.unet["middle_block"]:
-            x = self._middle(x)
-        deepest, features, stride = x, {self.stride: x}, self.stride
-        for block in range(self.ups + self.stem_blocks):
+        deepest, skips = self.encode(x)
+        x, features, stride = deepest, {self.stride: deepest}, self.stride
+        for block in range(self.ups):
             skip = skips.pop() if skips else None
             x = self._up(block, stride, x, skip)
             stride //= 2
@@ -115,23 +111,74 @@ class Network(nn.Module):
             for index, (name, part) in enumerate(self.heads)
         }
 
-    def _filters(self, block):
-        return int(self.unet["filters"] * self.unet["filters_rate"] ** max(0, block))
+    def _unet(self, x):
+        """Returns the deepest feature, and the others from the first to the last."""
+        skips, convs = [], self.backbone["convs_per_block"]
+        for block in range(self.stem_blocks):
+            name = f"backbone.stem.stem_stack.{block}.blocks.stem{block}_conv"
+            x = self._convs(name, convs, x, self._filters(block), STEM_KERNEL_SIZE)
+            x = functional.max_pool2d(x, 2)
+        if self.stem_blocks:
+            skips.append(x)
+            x = functional.max_pool2d(x, 2)
+        for block in range(self.blocks):
+            name = f"backbone.encoders.0.encoder_stack.{block}.blocks.stack0_enc{block}_conv"
+            skips.append(self._convs(name, convs, x, self._filters(self.stem_blocks + block)))
+            x = functional.max_pool2d(skips[-1], 2)
+        if self.backbone["middle_block"]:
+            prefixes = [f"stack0_enc{self.blocks + 1 + i}" for i in (0, 1)]
+            x = self._middle(prefixes, x, self._filters(self.stem_blocks + self.blocks))
+        return x, skips
 
-    def _middle(self, x):
-        filters = self._filters(self.stem_blocks + self.blocks)
-        names = [
-            f"backbone.middle_blocks.{i}.blocks.stack0_enc{self.blocks + 1 + i}" for i in (0, 1)
-        ]
-        expanding = self.unet["convs_per_block"] - 1
+    def _convnext(self, x):
+        config, name = self.backbone, "backbone.enc.features"
+        channels, depths = config["arch"]["channels"], config["arch"]["depths"]
+        size, stride = config["stem_patch_kernel"], config["stem_patch_stride"]
+        x = self._layer(f"{name}.0.0", nn.Conv2d, x, channels[0], size, stride, 1)
+        skips = [self._normalized(f"{name}.0.1", x)]
+        for stage, depth in enumerate(depths):
+            x = skips[-1]
+            for block in range(depth):
+                x = self._convnext_block(f"{name}.{2 * stage + 1}.{block}", x)
+            if stage < len(depths) - 1:
+                x = self._normalized(f"{name}.{2 * stage + 2}.0", x)
+                down = f"{name}.{2 * stage + 2}.1"
+                skips.append(self._layer(down, nn.Conv2d, x, channels[stage + 1], 2, 2))
+        x = functional.max_pool2d(x, 2)
+        return self._middle(["convnext"] * 2, x, int(channels[-1] * config["filters_rate"])), skips
+
+    def _convnext_block(self, name, x):
+        channels = x.shape[1]
+        made = self._layer(f"{name}.block.0", nn.Conv2d, x, channels, 7, padding=3, groups=channels)
+        made = self._normalized(f"{name}.block.2", made).movedim(1, -1)
+        made = self._layer(f"{name}.block.3", nn.Linear, made, 4 * channels, axis=-1)
+        made = functional.gelu(made)
+        made = self._layer(f"{name}.block.5", nn.Linear, made, channels, axis=-1).movedim(-1, 1)
+        key = f"{name}.layer_scale".replace(".", "/")
+        if key not in self.scales:
+            self.scales[key] = nn.Parameter(torch.ones(channels, 1, 1))
+        return x + self.scales[key] * made
+
+    def _normalized(self, name, x):
+        key = name.replace(".", "/")
+        if key not in self.layers:
+            self.layers[key] = nn.LayerNorm(x.shape[1], eps=1e-6)
+        return self.layers[key](x.movedim(1, -1)).movedim(-1, 1)
+
+    def _filters(self, block):
+        return int(self.filters * self.backbone["filters_rate"] ** max(0, block))
+
+    def _middle(self, prefixes, x, filters):
+        names = [f"backbone.middle_blocks.{i}.blocks.{prefix}" for i, prefix in enumerate(prefixes)]
+        expanding = self.backbone["convs_per_block"] - 1
         x = self._convs(f"{names[0]}_middle_expand_conv", expanding, x, filters)
         return self._convs(f"{names[1]}_middle_contract_conv", 1, x, filters)
 
     def _up(self, block, stride, x, skip):
-        name = f"backbone.decoders.0.decoder_stack.{block}.blocks.stack0_dec{block}"
+        name = f"backbone.{self.decoder}.decoder_stack.{block}.blocks.{self.prefix}{block}"
         name = f"{name}_s{stride}_to_s{stride // 2}"
         filters = self._filters(self.stem_blocks + self.blocks - 1 - block)
-        if self.unet["up_interpolate"]:
+        if self.backbone["up_interpolate"]:
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         else:
             up = nn.ConvTranspose2d
@@ -160,15 +207,15 @@ class Network(nn.Module):
         return made.sigmoid() if is_probability else made
 
     def _convs(self, name, count, x, filters, size=None):
-        size = size or self.unet["kernel_size"]
+        size = size or self.backbone["kernel_size"]
         for index in range(count):
             x = self._layer(f"{name}{index}", nn.Conv2d, x, filters, size, padding="same").relu()
         return x
 
-    def _layer(self, name, make, x, *arguments, **named):
+    def _layer(self, name, make, x, *arguments, axis=1, **named):
         key = name.replace(".", "/")
         if key not in self.layers:
-            self.layers[key] = make(x.shape[1], *arguments, **named)
+            self.layers[key] = make(x.shape[axis], *arguments, **named)
         return self.layers[key](x)
 
 
@@ -195,10 +242,12 @@ def write_folder(folder: Path, config: dict, seed: int = 0) -> Path:
     with torch.no_grad():
         network = Network(config)
         for tensor in network.parameters():
-            if tensor.ndim > 1:
+            if tensor.ndim in (2, 4):
                 nn.init.kaiming_normal_(tensor, nonlinearity="relu")
             else:
                 tensor.normal_(0, 0.1)
+        for scale in network.scales.values():
+            scale.normal_(0, 0.3)
     folder.mkdir()
     torch.save({"state_dict": network.names()}, folder / "best.ckpt")
     (folder / "training_config.yaml").write_text(yaml.safe_dump(config))
