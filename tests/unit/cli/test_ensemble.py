@@ -14,6 +14,7 @@ import pytest
 
 from shoal_cli.ensemble.home import Home
 from shoal_cli.ensemble.launched import LaunchedEnsemble
+from shoal_cli.ensemble.leftovers import remove_socket_folder
 from shoal_cli.ensemble.lock import Holder, HomeLock, current_holder
 from shoal_cli.ensemble.running import running_ensemble
 from shoal_cli.ensemble.services import socket_folder, tcp_targets, unix_targets
@@ -240,6 +241,23 @@ def test_an_ensemble_that_is_left_serves_until_it_is_told_to_stop(home: Home, fo
     os.waitpid(holder.pid, 0)
     assert_nothing_left(processes, folder)
     assert running_ensemble(home) is None
+    with pytest.raises(Unavailable, match="ended by `shoal down`"):
+        running.check()
+
+
+def test_a_killed_supervisor_of_an_ensemble_that_was_left_is_named(
+    home: Home, folder: Path
+) -> None:
+    ensemble = LaunchedEnsemble(machine(home, folder))
+    ensemble.wait_until_serving()
+    ensemble.leave()
+    running = running_ensemble(home)
+    assert running is not None
+    os.kill(running.state.pid, signal.SIGKILL)
+    os.waitpid(running.state.pid, 0)
+    with pytest.raises(Unavailable, match="supervisor was killed and they went with it"):
+        wait_until(lambda: running.wait(0.1))
+    remove_socket_folder(folder)
 
 
 def test_an_ensemble_that_was_not_left_ends_with_whoever_started_it(

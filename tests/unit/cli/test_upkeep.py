@@ -85,12 +85,14 @@ class Bench:
         self.children = FakeChildren()
         self.checker = FakeChecker()
         self.said: list[str] = []
+        self.has_room = True
         self.upkeep = Upkeep(
             SERVICES,
             children=self.children,  # type: ignore[arg-type]  # what it calls is there
             pulse=Pulse(self.checker, RULES),
             supervision=RULES,
             clock=lambda: self.now_s,
+            has_room=lambda: self.has_room,
             log=self.said.append,
         )
         self.upkeep.start()
@@ -147,6 +149,16 @@ def test_deaths_that_lie_apart_are_never_too_many(bench: Bench) -> None:
         assert bench.tend() == []
         bench.run(RULES.death_window_seconds)
     assert bench.children.started.count("one") == 1 + 4 * RULES.death_limit
+
+
+def test_a_service_that_ends_on_a_full_disk_is_tried_until_there_is_room(bench: Bench) -> None:
+    bench.run(2 * RULES.period_seconds)
+    bench.has_room = False
+    for _ in range(2 * RULES.death_limit):
+        bench.children.end("one", REFUSED)
+        assert bench.tend() == []
+        bench.run(10.0)
+    assert bench.children.started.count("one") == 1 + 2 * RULES.death_limit
 
 
 def test_a_service_that_refuses_to_start_is_not_asked_again(bench: Bench) -> None:

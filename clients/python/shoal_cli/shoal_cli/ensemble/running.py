@@ -44,9 +44,17 @@ class RunningEnsemble:
         Raises:
             Unavailable: SERVICE_DIED or ENSEMBLE_DIED.
         """
+        from shoal_cli.ensemble.lock import current_holder
+
         state = EnsembleState.read(self._home.state_file)
         if state is None or state.pid != self.state.pid:
             raise Unavailable("ENSEMBLE_DIED", "The ensemble was ended by `shoal down`.")
+        if current_holder(self._home.lock_file) is None:
+            raise Unavailable(
+                "ENSEMBLE_DIED",
+                "The services' supervisor was killed and they went with it; run `shoal up`, then "
+                f"the command again, or see {self._home.log_file('supervisor')}.",
+            )
         for service in state.services:
             if service.given_up:
                 raise died(service, self._home, "; run `shoal down`, then `shoal up`")

@@ -102,6 +102,7 @@ class Supervisor:
             pulse=Pulse(GrpcChecker(), supervision),
             supervision=supervision,
             clock=time.monotonic,
+            has_room=lambda: not self._home.is_full,
             log=_log,
         )
         upkeep.start()

@@ -11,6 +11,7 @@ from shoal_cli.ensemble.state import ServiceState
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 10.0
+_FULL_DISK_SECONDS = 10.0
 
 
 class Upkeep:
@@ -24,6 +25,7 @@ class Upkeep:
         pulse: Pulse,
         supervision: Supervision,
         clock: Callable[[], float],
+        has_room: Callable[[], bool],
         log: Callable[[str], None],
     ) -> None:
         self._services = {service.name: service for service in services}
@@ -31,6 +33,7 @@ class Upkeep:
         self._pulse = pulse
         self._supervision = supervision
         self._clock = clock
+        self._has_room = has_room
         self._log = log
         self._deaths: dict[str, deque[float]] = {name: deque() for name in self._services}
         self._due: dict[str, float] = {}
@@ -72,12 +75,16 @@ class Upkeep:
     def _is_to_start_again(self, state: ServiceState) -> bool:
         """Decides about a service that has ended; most are to start again after a pause."""
         now_s = self._clock()
+        said = f"{state.name} (process {state.pid}) {end_text(state)}"
+        assert state.exit_status is not None
+        if not self._has_room():  # it passes, and tells nothing about the service
+            self._log(f"{said}; the disk is full, it is started again in {_FULL_DISK_SECONDS:g} s")
+            self._due[state.name] = now_s + _FULL_DISK_SECONDS
+            return True
         deaths = self._deaths[state.name]
         deaths.append(now_s)
         while now_s - deaths[0] > self._supervision.death_window_seconds:
             deaths.popleft()
-        said = f"{state.name} (process {state.pid}) {end_text(state)}"
-        assert state.exit_status is not None
         was_heard = state.restart_count > 0 or self._pulse.has_answered(state.name, state.pid)
         if state.exit_status > 0 and not was_heard:
             self._log(f"{said}; it cannot start")
