@@ -4,9 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from shoal.common.v1 import video_pb2
 from shoal_common.watchdog import Watchdog
-from shoal_core.errors import DeadlineExceeded, ResourceExhausted
+from shoal_core.errors import DeadlineExceeded, ResourceExhausted, ShoalError, Unavailable
 from shoal_media.readers import open_video
 from tests.fakes.clock import FakeClock
 from tests.unit.worker.conftest import FRAME_COUNT, Peers, infer_task
@@ -84,4 +86,18 @@ async def test_results_wait_for_a_label_store_that_is_away(
         await peers.labels.start()
         await peers.queue.until_ended(1)
     assert not peers.queue.failed
+    assert len(peers.engine.requests) == 2
+
+
+@pytest.mark.parametrize("fault", [Unavailable, DeadlineExceeded])
+async def test_commit_whose_answer_is_lost_is_said_again(
+    peers: Peers, folder: Path, video: video_pb2.Video, fault: type[ShoalError]
+) -> None:
+    peers.labels.lost_answers = [fault("SERVER_STOPPING", "Restarting.")] * 2
+    async with peers.worker(folder):
+        await peers.queue.add(infer_task(video, 0, 8))
+        await peers.queue.until_ended(1)
+    assert not peers.labels.lost_answers
+    assert not peers.queue.failed
+    assert [frame.frame_index for frame in peers.labels.frames(RAW)] == list(range(8))
     assert len(peers.engine.requests) == 2

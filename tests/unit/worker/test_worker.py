@@ -222,20 +222,6 @@ async def test_commit_that_is_refused_is_reported(
     assert peers.queue.failed[0].reason == "FILE_FORBIDDEN"
 
 
-@pytest.mark.parametrize("fault", [Unavailable, DeadlineExceeded])
-async def test_commit_whose_answer_is_lost_is_said_again(
-    peers: Peers, folder: Path, video: video_pb2.Video, fault: type[ShoalError]
-) -> None:
-    peers.labels.lost_answers = [fault("SERVER_STOPPING", "Restarting.")] * 2
-    async with peers.worker(folder):
-        await peers.queue.add(infer_task(video, 0, 8))
-        await peers.queue.until_ended(1)
-    assert not peers.labels.lost_answers
-    assert not peers.queue.failed
-    assert [frame.frame_index for frame in peers.labels.frames(RAW)] == list(range(8))
-    assert len(peers.engine.requests) == 2
-
-
 @pytest.mark.parametrize(
     "fault",
     [
