@@ -9,6 +9,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from shoal_common.watchdog import STUCK_STATUS
 from tests.fakes import onnx_models
 from tests.fakes.engine_process import running_engine
 
@@ -94,3 +95,18 @@ def test_requests_that_run_when_their_model_is_unloaded_are_answered(small_engin
         client.unload_model("busy")
         assert done.wait(60)
         assert answers == [10 * TRIPS]
+
+
+def test_a_run_that_never_ends_ends_the_engine_which_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnx_models.write_single(tmp_path / "models", "busy", 1, onnx_models.busy())
+    target = f"unix:{tmp_path}/engine.sock"
+    with running_engine(target, tmp_path / "models", "stall_seconds=1") as process:
+        with triton.InferenceServerClient(target) as client:
+            client.load_model("busy")
+            with pytest.raises(InferenceServerException) as caught:
+                client.infer("busy", busy(DAYS), client_timeout=60)
+        assert caught.value.status() == f"{grpc.StatusCode.UNAVAILABLE}"
+        assert process.wait(30) == STUCK_STATUS
+    assert "a run of model 'busy' has not come to an end" in capfd.readouterr().err
