@@ -1,5 +1,7 @@
 """Errors on the wire: `ShoalError` ↔ `google.rpc.Status` with one `ErrorInfo`.
 
+An error that says when to ask again carries a `RetryInfo` besides.
+
 | error              | status code         |
 |--------------------|---------------------|
 | InvalidArgument    | INVALID_ARGUMENT    |
@@ -22,9 +24,9 @@ Lost at the boundary: the traceback and the chained cause; they stay in the serv
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import grpc
-from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from shoal_core import errors
@@ -53,20 +55,30 @@ _TYPES = {code: error_type for error_type, code in _CODES.items()}
 
 def to_status(error: errors.ShoalError) -> status_pb2.Status:
     """Returns the wire form of an error."""
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    detail = any_pb2.Any()
-    detail.Pack(info)
-    return status_pb2.Status(code=_CODES[type(error)], message=error.message, details=[detail])
+    status = status_pb2.Status(code=_CODES[type(error)], message=error.message)
+    status.details.add().Pack(
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    )
+    if error.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after_s))
+        status.details.add().Pack(retry)
+    return status
 
 
 def from_status(status: status_pb2.Status) -> errors.ShoalError:
     """Returns the error that `to_status` put on the wire."""
-    error_type = _TYPES.get(status.code, errors.Internal)
+    info = error_details_pb2.ErrorInfo(reason="UNKNOWN")
+    retry = error_details_pb2.RetryInfo()
+    retry_after_s = None
     for detail in status.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return error_type(info.reason, status.message, **info.metadata)
-    return error_type("UNKNOWN", status.message)
+        detail.Unpack(info)
+        if detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+    error_type = _TYPES.get(status.code, errors.Internal)
+    error = error_type(info.reason, status.message, retry_after_s=retry_after_s)
+    error.metadata = dict(info.metadata)
+    return error
 
 
 def from_rpc_error(error: grpc.RpcError, peer: str) -> errors.ShoalError:

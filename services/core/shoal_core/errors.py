@@ -10,10 +10,20 @@ part of the sentence. `shoal_common.interceptors` puts them on the wire and
 class ShoalError(Exception):
     """Base of all expected errors; anything else that escapes is a bug."""
 
-    def __init__(self, reason: str, message: str, /, **metadata: object) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        /,
+        *,
+        retry_after_s: float | None = None,
+        **metadata: object,
+    ) -> None:
+        """Makes an error; `retry_after_s` where asking again after so long makes sense."""
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.retry_after_s = retry_after_s
         self.metadata = {key: str(value) for key, value in metadata.items()}
 
 

@@ -23,7 +23,7 @@ async def build(config: EngineConfig) -> ServerBuilder:
     watchdog = Watchdog(limit_seconds=config.stall_seconds)
     streams = Streams(
         stream_count=config.stream_count,
-        max_queued_requests=config.max_queued_requests,
+        max_queued_requests=config.queue_limits,
         watchdog=watchdog,
     )
     repository = ModelRepository(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal_common.config import ServerConfig, require_at_least
+from shoal_common.inference.priority import Priority
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class EngineConfig(ServerConfig):
     max_concurrent_requests: int = 0
     """Requests, or parts of one, computed at once, each on one thread; 0 means all cores."""
     max_queued_requests: int = 64
-    """Requests that may wait; the next one gets UNAVAILABLE."""
+    """Batch requests that may wait; the next one gets UNAVAILABLE."""
+    max_queued_live_requests: int = 256
+    """Live requests that may wait; the next one gets UNAVAILABLE. The default takes what a
+    tracking service with the default limits can ask for at once."""
     stall_seconds: float = 120.0
     """A frame, or a request that cannot be cut, that is computed for longer is stuck: the engine
     ends, to be started again."""
@@ -33,8 +37,17 @@ class EngineConfig(ServerConfig):
             intra_op_thread_count=0,
             max_concurrent_requests=0,
             max_queued_requests=0,
+            max_queued_live_requests=0,
             stall_seconds=1,
         )
+
+    @property
+    def queue_limits(self) -> dict[Priority, int]:
+        """Requests of each class that may wait."""
+        return {
+            Priority.LIVE: self.max_queued_live_requests,
+            Priority.BATCH: self.max_queued_requests,
+        }
 
     @property
     def wide_thread_count(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as pb
 
+from shoal_common.inference.priority import Priority
 from shoal_core.errors import InvalidArgument
 from shoal_engine.models import Model
 from shoal_engine.regions import Regions
@@ -16,6 +17,7 @@ from shoal_engine.tensors import DTYPES
 _REGION = "shared_memory_region"
 _REGION_SIZE = "shared_memory_byte_size"
 _REGION_OFFSET = "shared_memory_offset"
+_PRIORITY = "priority"
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -81,6 +83,18 @@ def inputs(
             "INPUT_SIZE_MISMATCH", "raw_input_contents has more entries than there are inputs."
         )
     return arrays
+
+
+def priority(request: pb.ModelInferRequest) -> Priority:
+    """Returns the class of a request; as in Triton, 0 or an unknown number means the default.
+
+    The default is batch: who does not say that somebody waits can wait.
+    """
+    if _PRIORITY not in request.parameters:
+        return Priority.BATCH
+    parameter = request.parameters[_PRIORITY]
+    value = parameter.uint64_param or parameter.int64_param
+    return Priority.LIVE if value == Priority.LIVE.value else Priority.BATCH
 
 
 def wanted_outputs(request: pb.ModelInferRequest, model: Model) -> list[Wanted]:

@@ -38,7 +38,8 @@ class Inference:
             inputs = convert.inputs(request, model, self._regions)
             wanted = convert.wanted_outputs(request, model)
             names = [output.name for output in wanted]
-            outputs = await self._streams.run(model, inputs, names, statistics)
+            priority = convert.priority(request)
+            outputs = await self._streams.run(model, inputs, names, statistics, priority=priority)
             response = convert.response(request, model, wanted, outputs, self._regions)
             is_done = True
         finally:

@@ -12,6 +12,7 @@ from shoal_common.convert_parameters import inference_settings, tracker_config
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.inference.priority import Priority
 from shoal_common.inference.settings import InferenceSettings
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument, ResourceExhausted
@@ -105,7 +106,9 @@ class Sessions:
     def _inference(self, deployment: Deployment, settings: InferenceSettings) -> FrameInference:
         return FrameInference(
             deployment=deployment,
-            estimator=PoseEstimator(deployment=deployment, settings=settings),
+            estimator=PoseEstimator(
+                deployment=deployment, settings=settings, priority=Priority.LIVE
+            ),
             frames=FrameSource(self._roots),
             slots=FrameSlots(self._in_flight_frame_count),
             clock=self._clock,

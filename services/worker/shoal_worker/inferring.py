@@ -12,6 +12,7 @@ from shoal_common.frame_ranges import spec_runs
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.inference.priority import Priority
 from shoal_common.shm import FrameRing
 from shoal_core.coordinates import instance_centroids
 from shoal_core.frame_runs import within
@@ -44,7 +45,9 @@ class SegmentWork:
         slot_count = (self._request_count + 2) * settings.batch_size
         slot_bytes = height_px * width_px * channels
         async with _ring(deployment, slot_count, slot_bytes) as ring:
-            estimator = PoseEstimator(deployment=deployment, settings=settings)
+            estimator = PoseEstimator(
+                deployment=deployment, settings=settings, priority=Priority.BATCH
+            )
             pipeline = Pipeline(
                 videos=self._videos,
                 reader=reader,

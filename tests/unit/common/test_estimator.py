@@ -53,7 +53,9 @@ INSTANCES = {
 
 
 def estimator(answers: Answers, **settings: Any) -> PoseEstimator:
-    return PoseEstimator(deployment=answers, settings=InferenceSettings(**settings))  # type: ignore[arg-type]
+    return PoseEstimator(
+        deployment=answers, settings=InferenceSettings(**settings), priority=Priority.LIVE
+    )  # type: ignore[arg-type]
 
 
 async def test_instances_become_poses_and_empty_frames_stay_frames() -> None:

@@ -20,6 +20,14 @@ def test_type_reason_message_and_metadata_survive_the_wire(
     assert received.reason == "SOME_REASON"
     assert received.message == "A sentence."
     assert received.metadata == {"frame_index": "7"}
+    assert received.retry_after_s is None
+
+
+def test_when_to_ask_again_survives_the_wire() -> None:
+    sent = errors.ResourceExhausted("FULL", "A sentence.", retry_after_s=0.25, limit=3)
+    received = from_status(to_status(sent))
+    assert received.retry_after_s == 0.25
+    assert (received.reason, received.metadata) == ("FULL", {"limit": "3"})
 
 
 def test_a_full_disk_is_resource_exhausted() -> None:

@@ -19,7 +19,13 @@ def test_threads_and_streams_follow_the_cores_unless_told_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["intra_op_thread_count", "max_concurrent_requests", "max_queued_requests"]
+    "key",
+    [
+        "intra_op_thread_count",
+        "max_concurrent_requests",
+        "max_queued_requests",
+        "max_queued_live_requests",
+    ],
 )
 def test_a_negative_number_is_named(key: str) -> None:
     with pytest.raises(InvalidArgument, match=key):

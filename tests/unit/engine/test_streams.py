@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoal_common.inference.priority import Priority
 from shoal_common.watchdog import Watchdog
 from shoal_core.errors import Cancelled, InvalidArgument, Unavailable
 from shoal_engine.graphs import Stopper
@@ -43,7 +44,9 @@ def watchdog(stuck: list[str], clock: FakeClock) -> Watchdog:
 
 @pytest.fixture
 def streams(watchdog: Watchdog) -> Iterator[Streams]:
-    streams = Streams(stream_count=3, max_queued_requests=1, watchdog=watchdog)
+    streams = Streams(
+        stream_count=3, max_queued_requests=dict.fromkeys(Priority, 1), watchdog=watchdog
+    )
     yield streams
     streams.close()
 
@@ -154,6 +157,48 @@ async def test_a_run_that_does_not_end_is_noticed_by_its_model(
     model.gate.set()
     await request
     watching.cancel()
+
+
+async def test_a_live_frame_goes_before_the_rest_of_the_batches(streams: Streams) -> None:
+    ended: list[str] = []
+
+    async def ask(name: str, model: GatedModel, count: int, priority: Priority) -> None:
+        inputs = {"images": np.zeros(count)}
+        await streams.run(model, inputs, ["y"], Statistics(), priority=priority)  # type: ignore[arg-type]
+        ended.append(name)
+
+    batch, live = GatedModel(), GatedModel()
+    live.gate.set()
+    asking = [
+        asyncio.create_task(ask("batch", batch, 50, Priority.BATCH)),
+        asyncio.create_task(ask("batch", batch, 50, Priority.BATCH)),
+    ]
+    for _ in range(3):
+        await asyncio.to_thread(batch.has_begun.acquire)
+    asking.append(asyncio.create_task(ask("live", live, 1, Priority.LIVE)))
+    await asyncio.sleep(0)
+    batch.gate.set()
+    await asyncio.gather(*asking)
+    assert ended == ["live", "batch", "batch"]
+
+
+async def test_batches_do_not_use_up_the_room_of_live_requests(streams: Streams) -> None:
+    model = GatedModel()
+
+    def ask(priority: Priority) -> asyncio.Task[object]:
+        inputs = {"images": np.zeros(1)}
+        return asyncio.create_task(
+            streams.run(model, inputs, ["y"], Statistics(), priority=priority)  # type: ignore[arg-type]
+        )
+
+    waiting = [ask(priority) for priority in [Priority.BATCH] * 4 + [Priority.LIVE] * 4]
+    await asyncio.sleep(0)
+    for priority in Priority:
+        with pytest.raises(Unavailable) as caught:
+            await ask(priority)
+        assert caught.value.retry_after_s is not None
+    model.gate.set()
+    await asyncio.gather(*waiting)
 
 
 async def test_a_frame_that_fails_fails_its_request_only(

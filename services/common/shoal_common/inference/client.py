@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from shoal_common.channel import open_channel
 from shoal_common.inference.contract import CONTRACT_PARAMETER, PoseContract
+from shoal_common.inference.priority import Priority
 from shoal_common.shm import FrameRing, Slots
 from shoal_common.status import from_rpc_error
 from shoal_core.errors import (
@@ -84,6 +85,7 @@ class InferenceClient:
         inputs: Mapping[str, NDArray[Any] | SharedFrames],
         *,
         timeout_s: float,
+        priority: Priority = Priority.BATCH,
     ) -> dict[str, NDArray[Any]]:
         """Returns all outputs of a model, read-only.
 
@@ -94,15 +96,19 @@ class InferenceClient:
             Unavailable: The engine cannot be reached, or has not loaded the model.
             DeadlineExceeded: It is too slow.
         """
+        request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+        request.parameters["priority"].uint64_param = priority.value
         rings = {value.ring.name for value in inputs.values() if isinstance(value, SharedFrames)}
         try:
-            return await self._infer(model, version, inputs, timeout_s)
+            return await self._infer(request, inputs, timeout_s)
         except NotFound as error:
             if not (rings and _is_unknown_region(error)):
                 raise
             # The engine has restarted and knows nothing of the rings.
             self._registered.difference_update(rings)
-            return await self._infer(model, version, inputs, timeout_s)
+            request.ClearField("inputs")
+            request.ClearField("raw_input_contents")
+            return await self._infer(request, inputs, timeout_s)
 
     async def load_model(self, model: str, version: str | None = None) -> None:
         """Loads and warms one version of a model, or every one that the repository holds."""
@@ -160,12 +166,10 @@ class InferenceClient:
 
     async def _infer(
         self,
-        model: str,
-        version: str,
+        request: service_pb2.ModelInferRequest,
         inputs: Mapping[str, NDArray[Any] | SharedFrames],
         timeout_s: float,
     ) -> dict[str, NDArray[Any]]:
-        request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
         for name, value in inputs.items():
             if isinstance(value, SharedFrames) and not await self._reads(value.ring):
                 _add_input(request, name, value.pixels_BHWC)
@@ -215,7 +219,11 @@ def _typed(error: grpc.aio.AioRpcError) -> ShoalError:
         return typed
     text = typed.message.lower()
     if typed.reason == "QUEUE_FULL" or "maximum queue size" in text:
-        return ResourceExhausted("ENGINE_BUSY", "The engine's queue is full; try again later.")
+        return ResourceExhausted(
+            "ENGINE_BUSY",
+            "The engine's queue is full; try again later.",
+            retry_after_s=typed.retry_after_s,
+        )
     if "unable to open shared memory" in text:
         return PermissionDenied(
             "REGION_FORBIDDEN",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_common.inference.client import InferenceClient, SharedFrames
 from shoal_common.inference.contract import PoseContract
+from shoal_common.inference.priority import Priority
 from shoal_common.shm import FrameRing
 from shoal_common.status import typed_errors
 from shoal_core.errors import (
@@ -120,7 +121,10 @@ class Deployment:
         return answer.result()
 
     async def infer(
-        self, inputs: Mapping[str, NDArray[Any] | SharedFrames]
+        self,
+        inputs: Mapping[str, NDArray[Any] | SharedFrames],
+        *,
+        priority: Priority = Priority.BATCH,
     ) -> tuple[PoseContract, dict[str, NDArray[Any]]]:
         """Returns the contract and the model's outputs.
 
@@ -137,7 +141,11 @@ class Deployment:
                 begun = time.monotonic()
                 try:
                     outputs = await deployed.client.infer(
-                        deployed.model, deployed.version, inputs, timeout_s=self._limit.seconds
+                        deployed.model,
+                        deployed.version,
+                        inputs,
+                        timeout_s=self._limit.seconds,
+                        priority=priority,
                     )
                 except (Unavailable, NotFound, ResourceExhausted) as error:
                     patience = patience or asyncio.ensure_future(
@@ -146,7 +154,7 @@ class Deployment:
                     if patience.done() or not _may_pass(error):
                         raise
                     logger.warning("asking the engine for %s again: %s", self._name, error.message)
-                    await self._sleep(_RETRY_SECONDS)
+                    await self._sleep(error.retry_after_s or _RETRY_SECONDS)
                 else:
                     self._limit.note(time.monotonic() - begun)
                     return deployed.contract, outputs

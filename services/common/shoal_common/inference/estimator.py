@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shoal_common.inference.client import SharedFrames
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
+from shoal_common.inference.priority import Priority
 from shoal_common.inference.settings import InferenceSettings
 from shoal_core.class_grouping import assign_classes, group_class_parts
 from shoal_core.filtering import best_scored, filter_instances
@@ -41,9 +42,12 @@ class Estimate:
 class PoseEstimator:
     """Estimates poses with one deployment and one set of settings."""
 
-    def __init__(self, *, deployment: Deployment, settings: InferenceSettings) -> None:
+    def __init__(
+        self, *, deployment: Deployment, settings: InferenceSettings, priority: Priority
+    ) -> None:
         self._deployment = deployment
         self._settings = settings
+        self._priority = priority
 
     @property
     def batch_size(self) -> int:
@@ -70,7 +74,7 @@ class PoseEstimator:
         """
         begun = time.perf_counter()
         inputs = self._inputs(frames, len(frame_indices), centroids)
-        contract, outputs = await self._deployment.infer(inputs)
+        contract, outputs = await self._deployment.infer(inputs, priority=self._priority)
         answered = time.perf_counter()
         frame_size_px = frames.shape[1], frames.shape[2]
         arguments = (contract, outputs, frame_indices, frame_size_px)
