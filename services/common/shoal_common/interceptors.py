@@ -1,4 +1,7 @@
-"""What every call of every service goes through: typed errors, and one log line a failure."""
+"""What every call of every service goes through.
+
+Typed errors, one log line a failure, and the caller's deadline for what is asked of others.
+"""
 
 import inspect
 import logging
@@ -10,6 +13,7 @@ import grpc
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from shoal_common import deadlines
 from shoal_common.status import from_os_error, to_status
 from shoal_core.errors import Internal, ShoalError
 
@@ -64,6 +68,7 @@ def _guard_unary(
     behavior: Callable[[Any, Context], Awaitable[Any]], method: str
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def call(request: Any, context: Context) -> Any:
+        deadlines.begin(context.time_remaining())
         try:
             return await behavior(request, context)
         except Exception as error:  # noqa: BLE001 -- the last line of defence: becomes a status
@@ -76,6 +81,7 @@ def _guard_stream(
     behavior: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        deadlines.begin(context.time_remaining())
         try:
             # Closed here and now: a caller that leaves must not keep the servicer's resources.
             async with aclosing(behavior(request, context)) as responses:

@@ -7,10 +7,12 @@ import grpc
 from shoal.decode.v1 import decode_pb2, decode_pb2_grpc
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
-from shoal_common import names
+from shoal_common import deadlines, names
 from shoal_common.inference.contract import PoseContract
 from shoal_common.status import typed_errors
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
+
+_CALL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Videos:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = decode_pb2_grpc.DecodeServiceStub(channel)
 
-    async def probe(self, uri: str, *, timeout: float) -> decode_pb2.ProbeVideoResponse:
+    async def probe(self, uri: str) -> decode_pb2.ProbeVideoResponse:
         """Returns what a video holds.
 
         Raises:
@@ -36,7 +38,7 @@ class Videos:
         """
         with typed_errors("decode"):
             return await self._stub.ProbeVideo(
-                decode_pb2.ProbeVideoRequest(uri=uri), timeout=timeout
+                decode_pb2.ProbeVideoRequest(uri=uri), timeout=deadlines.timeout_s(_CALL_SECONDS)
             )
 
 
@@ -46,14 +48,16 @@ class LabelSets:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = labels_pb2_grpc.LabelsServiceStub(channel)
 
-    async def check_exists(self, name: str, *, timeout: float) -> None:
+    async def check_exists(self, name: str) -> None:
         """Accepts the name of a label set that is there.
 
         Raises:
             NotFound: LABEL_SET_NOT_FOUND.
         """
         with typed_errors("labels"):
-            await self._stub.GetLabelSet(labels_pb2.GetLabelSetRequest(name=name), timeout=timeout)
+            await self._stub.GetLabelSet(
+                labels_pb2.GetLabelSetRequest(name=name), timeout=deadlines.timeout_s(_CALL_SECONDS)
+            )
 
 
 class Models:
@@ -62,7 +66,7 @@ class Models:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = serving_pb2_grpc.ServingServiceStub(channel)
 
-    async def resolve(self, name: str, *, timeout: float) -> ResolvedModel:
+    async def resolve(self, name: str) -> ResolvedModel:
         """Returns the version behind a model's name, an alias or a version.
 
         Raises:
@@ -72,7 +76,8 @@ class Models:
         model_name = _model_name(name)
         with typed_errors("serving"):
             response = await self._stub.GetModel(
-                serving_pb2.GetModelRequest(name=model_name), timeout=timeout
+                serving_pb2.GetModelRequest(name=model_name),
+                timeout=deadlines.timeout_s(_CALL_SECONDS),
             )
         version = _choose(response.model, name)
         return ResolvedModel(version.name, PoseContract.from_json(version.pose_contract_json))

@@ -18,9 +18,6 @@ from shoal_orchestrator.peers import (
 )
 from shoal_orchestrator.planning import resolve_runs
 
-_CALL_SECONDS = 120.0
-_MARGIN = 0.1  # part of the caller's time that is kept for telling why it was not enough
-
 
 class JobsService(jobs_pb2_grpc.JobsServiceServicer):
     """Creates, lists, watches and stops jobs."""
@@ -52,8 +49,8 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
             raise InvalidArgument(
                 "FRAMES_INVALID", "Both range and ranges are given; give the frames in one of them."
             )
-        probed = await self._videos.probe(request.video_uri, timeout=_call_seconds(context))
-        spec = await self._resolve(request, probed.video, context)
+        probed = await self._videos.probe(request.video_uri)
+        spec = await self._resolve(request, probed.video)
         new = convert.new_track_job(
             project,
             spec,
@@ -103,14 +100,13 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         self,
         request: jobs_pb2.CreateTrackJobRequest,
         video: video_pb2.Video,
-        context: Context,
     ) -> jobs_pb2.TrackJobSpec:
-        model = await self._models.resolve(request.model, timeout=_call_seconds(context))
+        model = await self._models.resolve(request.model)
         check_model_content(model, request.model_content_hash)
         centroids = request.centroids_label_set
         check_centroids(model, centroids)
         if centroids and self._label_sets is not None:
-            await self._label_sets.check_exists(centroids, timeout=_call_seconds(context))
+            await self._label_sets.check_exists(centroids)
         asked = request.ranges or ([request.range] if request.HasField("range") else [])
         runs = resolve_runs(
             [(each.start, each.stop) for each in asked],
@@ -127,8 +123,3 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
             tracker=convert_parameters.resolved_tracker(request.tracker),
             centroids_label_set=centroids,
         )
-
-
-def _call_seconds(context: Context) -> float:
-    remaining = context.time_remaining()
-    return _CALL_SECONDS if remaining is None else min(_CALL_SECONDS, remaining * (1 - _MARGIN))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from shoal_common import deadlines
 from shoal_core.errors import Unavailable
 from shoal_serving.registry import Registry, Version
 
@@ -107,9 +108,10 @@ class Deployments:
         return loaded.load_count
 
     async def _check(self, version: Version, loaded: _Loaded) -> None:
-        if not await self._engine.is_ready(version):
-            await self._engine.load(version)
-            loaded.load_count += 1
+        with deadlines.lifted():  # the watcher that began it may leave, the others want it still
+            if not await self._engine.is_ready(version):
+                await self._engine.load(version)
+                loaded.load_count += 1
 
 
 def _stopping() -> Unavailable:

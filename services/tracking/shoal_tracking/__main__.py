@@ -20,6 +20,7 @@ async def build(config: TrackingConfig) -> ServerBuilder:
         clock=time.perf_counter,
         max_session_count=config.max_session_count,
         in_flight_frame_count=config.in_flight_frame_count,
+        live_frame_count=config.live_frame_count,
     )
     return (
         ServerBuilder(config)
@@ -29,6 +30,7 @@ async def build(config: TrackingConfig) -> ServerBuilder:
             tracking_pb2.DESCRIPTOR.services_by_name["TrackingService"].full_name,
         )
         .on_stop(serving.close)
+        .on_stop(sessions.aclose)
     )
 
 

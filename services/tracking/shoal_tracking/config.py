@@ -21,6 +21,9 @@ class TrackingConfig(ServerConfig):
     """Sessions served at once; the next one gets RESOURCE_EXHAUSTED."""
     in_flight_frame_count: int = 4
     """Frames of one session that are being inferred at the same time."""
+    live_frame_count: int = 1
+    """The same for a session in which the latest frame wins; more of them are more frames a
+    second, each of them later."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, max_session_count=1, in_flight_frame_count=1)
+        require_at_least(self, max_session_count=1, in_flight_frame_count=1, live_frame_count=1)

@@ -3,7 +3,9 @@
 import asyncio
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shoal.common.v1 import frame_pb2
 from shoal_common.inference.deployment import Deployment
@@ -11,6 +13,8 @@ from shoal_common.inference.estimator import PoseEstimator
 from shoal_core.pose import FramePoses
 from shoal_tracking.frames import FrameSource
 from shoal_tracking.slots import FrameSlots, Placed
+
+Result = TypeVar("Result")
 
 _QUICK_BYTES = 1024 * 1024
 """Raw pixels up to here are copied in less time than a thread takes to begin."""
@@ -38,12 +42,14 @@ class FrameInference:
         frames: FrameSource,
         slots: FrameSlots,
         clock: Callable[[], float],
+        threads: ThreadPoolExecutor,
     ) -> None:
         self._deployment = deployment
         self._estimator = estimator
         self._frames = frames
         self._slots = slots
         self._clock = clock
+        self._threads = threads
         # Readers and regions belong to one frame at a time; the first come is the first read.
         self._reading = asyncio.Lock()
 
@@ -56,7 +62,7 @@ class FrameInference:
             if _is_quick(payload):
                 placed = self._read(payload)
             else:
-                placed = await asyncio.to_thread(self._read, payload)
+                placed = await self._on_thread(self._read, payload)
         decoded = self._clock()
         try:
             estimate = await self._estimator.estimate(placed, [frame_index])
@@ -73,10 +79,14 @@ class FrameInference:
     async def aclose(self) -> None:
         """Frees videos and shared memory, here and at the engine."""
         # On threads: a read that its caller has given up must end before its video is closed.
-        await asyncio.to_thread(self._frames.close)
-        ring = await asyncio.to_thread(self._slots.close)
+        await self._on_thread(self._frames.close)
+        ring = await self._on_thread(self._slots.close)
         if ring is not None:
             await self._deployment.forget(ring)
+
+    async def _on_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
 
     def _read(self, payload: frame_pb2.FramePayload) -> Placed:
         return self._slots.place(self._frames.read(payload))

@@ -6,6 +6,8 @@ Frames of a session are inferred several at a time; linking is strictly in order
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
 
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal_common import convert
@@ -15,6 +17,7 @@ from shoal_core.errors import FailedPrecondition, InvalidArgument
 from shoal_core.pose import FramePoses
 from shoal_core.skeleton import Skeleton
 from shoal_core.tracking import Tracker
+from shoal_tracking.delivery import Delivery, Skip
 from shoal_tracking.inference import FrameInference, TimedPoses
 
 
@@ -26,7 +29,7 @@ class Item:
     """The index that the client gave; 0 where it gave none."""
     arrived: float
     """Time of the session's clock."""
-    outcome: TimedPoses | Exception
+    outcome: TimedPoses | Skip | Exception
 
 
 class Session:
@@ -40,36 +43,39 @@ class Session:
         inference: FrameInference | None,
         tracker: Tracker | None,
         clock: Callable[[], float],
-        in_flight_frame_count: int,
+        delivery: Delivery,
     ) -> None:
         self._skeleton = skeleton
         self._track_names = track_names
         self._inference = inference
         self._tracker = tracker
         self._clock = clock
-        self._in_flight_frame_count = in_flight_frame_count
+        self._delivery = delivery
+        self._ledger = pb.FrameLedger()
         self._last_frame_index = -1
         self._named_track_count = 0
 
     async def run(
         self, requests: AsyncIterator[pb.TrackFramesRequest]
     ) -> AsyncGenerator[pb.TrackFramesResponse, None]:
-        """Yields one answer per request; a full window slows the client down."""
-        items = in_order(requests, self._item, look_ahead=self._in_flight_frame_count)
+        """Yields one answer per request; who does not read them is not read from either."""
+        items = in_order(requests, self._item, look_ahead=self._delivery.look_ahead)
         async with aclosing(items):
             async for item in items:
-                yield self._answer(item)
+                response = self._answer(item)
+                response.ledger.CopyFrom(self._ledger)
+                yield response
 
     async def _item(self, request: pb.TrackFramesRequest) -> Item:
         arrived = self._clock()
-        outcome: TimedPoses | Exception
+        outcome: TimedPoses | Skip | Exception
         try:
             outcome = await self._poses(request, arrived)
         except Exception as error:  # noqa: BLE001 -- one item fails, the stream goes on
             outcome = error
         return Item(_frame_index(request), arrived, outcome)
 
-    async def _poses(self, request: pb.TrackFramesRequest, arrived: float) -> TimedPoses:
+    async def _poses(self, request: pb.TrackFramesRequest, arrived: float) -> TimedPoses | Skip:
         match request.WhichOneof("payload"):
             case "frame":
                 if self._inference is None:
@@ -78,7 +84,10 @@ class Session:
                         "This session has no model and takes poses only; name one in `config`.",
                     )
                 frame = request.frame
-                return await self._inference.poses(frame.frame_index, frame.frame, arrived=arrived)
+                infer = partial(
+                    self._inference.poses, frame.frame_index, frame.frame, arrived=arrived
+                )
+                return await self._delivery.deliver(arrived, infer)
             case "poses":
                 return TimedPoses(self._given_poses(request.poses))
             case "config":
@@ -104,6 +113,8 @@ class Session:
         try:
             if isinstance(item.outcome, Exception):
                 raise item.outcome
+            if isinstance(item.outcome, Skip):
+                return self._skipped(item.frame_index, item.outcome)
             begun = self._clock()
             linked = self._link(item.outcome.poses)
             linking_ms = (self._clock() - begun) * 1000
@@ -113,9 +124,11 @@ class Session:
                 track_names=self._new_track_names(linked),
             )
         except Exception as error:  # noqa: BLE001 -- one item fails, the stream goes on
+            self._ledger.failed += 1
             return pb.TrackFramesResponse(
                 frame_index=item.frame_index, error=error_status(error, "TrackFrames item")
             )
+        self._ledger.delivered += 1
         response.latency.CopyFrom(
             pb.LatencyBreakdown(
                 queue_ms=item.outcome.queue_ms,
@@ -127,6 +140,20 @@ class Session:
             )
         )
         return response
+
+    def _skipped(self, frame_index: int, skip: Skip) -> pb.TrackFramesResponse:
+        match skip:
+            case Skip.REPLACED:
+                reason = pb.SKIP_REASON_REPLACED
+                self._ledger.replaced += 1
+            case Skip.STALE:
+                reason = pb.SKIP_REASON_STALE
+                self._ledger.stale += 1
+            case _:
+                assert_never(skip)
+        return pb.TrackFramesResponse(
+            frame_index=frame_index, skipped=pb.SkippedFrame(reason=reason)
+        )
 
     def _link(self, poses: FramePoses) -> FramePoses:
         if poses.frame_index <= self._last_frame_index:

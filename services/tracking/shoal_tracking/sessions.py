@@ -1,7 +1,9 @@
 """Live sessions: how many there are, and what each of them needs."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
@@ -17,10 +19,14 @@ from shoal_common.inference.settings import InferenceSettings
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument, ResourceExhausted
 from shoal_core.tracking import Tracker
+from shoal_tracking.delivery import Delivery, EveryFrame, LatestFrame
 from shoal_tracking.frames import FrameSource
 from shoal_tracking.inference import FrameInference
 from shoal_tracking.session import Session
 from shoal_tracking.slots import FrameSlots
+
+_RETRY_AFTER_SECONDS = 1.0
+"""When a client that was refused should ask again."""
 
 
 class Sessions:
@@ -34,12 +40,16 @@ class Sessions:
         clock: Callable[[], float],
         max_session_count: int,
         in_flight_frame_count: int,
+        live_frame_count: int,
     ) -> None:
         self._serving = serving
         self._roots = roots
         self._clock = clock
         self._max_session_count = max_session_count
         self._in_flight_frame_count = in_flight_frame_count
+        self._live_frame_count = live_frame_count
+        # One read and one closing a session at most, so that none waits for another one's video.
+        self._threads = ThreadPoolExecutor(2 * max_session_count, thread_name_prefix="session")
         self._session_count = 0
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -58,6 +68,7 @@ class Sessions:
             raise ResourceExhausted(
                 "SESSION_LIMIT",
                 f"{self._max_session_count} sessions are open; end one or raise max_session_count.",
+                retry_after_s=_RETRY_AFTER_SECONDS,
                 max_session_count=self._max_session_count,
             )
         self._session_count += 1
@@ -72,6 +83,10 @@ class Sessions:
             closing.add_done_callback(self._closing.discard)
             await asyncio.shield(closing)
 
+    async def aclose(self) -> None:
+        """Ends the threads; every session must have ended."""
+        await asyncio.to_thread(self._threads.shutdown)
+
     async def _close(self, stack: AsyncExitStack) -> None:
         try:
             await stack.aclose()
@@ -81,6 +96,7 @@ class Sessions:
     async def _make(self, config: pb.SessionConfig, stack: AsyncExitStack) -> Session:
         tracker = tracker_config(config.tracker)
         settings = inference_settings(config.inference)
+        delivery = self._delivery(config)
         inference: FrameInference | None = None
         classes: tuple[str, ...] = ()
         if config.model:
@@ -89,7 +105,7 @@ class Sessions:
             contract = (await deployment.current()).contract
             _check_takes_frames(contract, config.model)
             skeleton, classes = contract.skeleton, contract.classes
-            inference = self._inference(deployment, settings)
+            inference = self._inference(deployment, settings, delivery.in_flight_frame_count)
             stack.push_async_callback(inference.aclose)
         else:
             skeleton = convert.skeleton(config.skeleton)
@@ -100,18 +116,35 @@ class Sessions:
             inference=inference,
             tracker=None if tracker is None else Tracker(tracker),
             clock=self._clock,
-            in_flight_frame_count=self._in_flight_frame_count,
+            delivery=delivery,
         )
 
-    def _inference(self, deployment: Deployment, settings: InferenceSettings) -> FrameInference:
+    def _delivery(self, config: pb.SessionConfig) -> Delivery:
+        if not config.HasField("latest_wins"):
+            return EveryFrame(self._in_flight_frame_count)
+        max_age_s: float | None = None
+        if config.latest_wins.HasField("max_age_ms"):
+            max_age_s = config.latest_wins.max_age_ms / 1000
+            if not 0 < max_age_s < math.inf:
+                raise InvalidArgument(
+                    "PARAMETER_INVALID",
+                    f"max_age_ms must be positive, not {config.latest_wins.max_age_ms}.",
+                    max_age_ms=config.latest_wins.max_age_ms,
+                )
+        return LatestFrame(self._live_frame_count, max_age_s=max_age_s, clock=self._clock)
+
+    def _inference(
+        self, deployment: Deployment, settings: InferenceSettings, slot_count: int
+    ) -> FrameInference:
         return FrameInference(
             deployment=deployment,
             estimator=PoseEstimator(
                 deployment=deployment, settings=settings, priority=Priority.LIVE
             ),
             frames=FrameSource(self._roots),
-            slots=FrameSlots(self._in_flight_frame_count),
+            slots=FrameSlots(slot_count),
             clock=self._clock,
+            threads=self._threads,
         )
 
 

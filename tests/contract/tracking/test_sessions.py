@@ -213,6 +213,7 @@ async def test_call_that_is_cancelled_again_and_again_while_it_ends_holds_nothin
             clock=time.perf_counter,
             max_session_count=1,
             in_flight_frame_count=WINDOW,
+            live_frame_count=1,
         )
         before = held()
         running = asyncio.create_task(call(sessions))

@@ -8,6 +8,7 @@ import pytest
 
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.estimator import PoseEstimator
+from shoal_common.inference.priority import Priority
 from shoal_common.inference.settings import InferenceSettings
 from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
@@ -37,7 +38,10 @@ class Answers:
         self.outputs = {"overflow": np.zeros(2, np.int32), **outputs}
         self.inputs: Mapping[str, Any] = {}
 
-    async def infer(self, inputs: Mapping[str, Any]) -> tuple[PoseContract, dict[str, Any]]:
+    async def infer(
+        self, inputs: Mapping[str, Any], *, priority: Priority
+    ) -> tuple[PoseContract, dict[str, Any]]:
+        assert priority is Priority.LIVE
         self.inputs = inputs
         return self.contract, self.outputs
 
@@ -54,8 +58,10 @@ INSTANCES = {
 
 def estimator(answers: Answers, **settings: Any) -> PoseEstimator:
     return PoseEstimator(
-        deployment=answers, settings=InferenceSettings(**settings), priority=Priority.LIVE
-    )  # type: ignore[arg-type]
+        deployment=answers,  # type: ignore[arg-type]
+        settings=InferenceSettings(**settings),
+        priority=Priority.LIVE,
+    )
 
 
 async def test_instances_become_poses_and_empty_frames_stay_frames() -> None:

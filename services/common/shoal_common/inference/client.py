@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from shoal_common import deadlines
 from shoal_common.channel import open_channel
 from shoal_common.inference.contract import CONTRACT_PARAMETER, PoseContract
 from shoal_common.inference.priority import Priority
@@ -87,7 +88,14 @@ class InferenceClient:
         timeout_s: float,
         priority: Priority = Priority.BATCH,
     ) -> dict[str, NDArray[Any]]:
-        """Returns all outputs of a model, read-only.
+        """Returns all outputs of a model, read-only; the engine stops when the caller gives up.
+
+        Args:
+            model: Name in the engine.
+            version: Number, as text; empty means the newest.
+            inputs: Arrays, or frames in a ring, by name.
+            timeout_s: Most time that the engine has; less if the caller has less.
+            priority: Class of the request in the engine's queues.
 
         Raises:
             NotFound: The engine does not have the model.
@@ -154,11 +162,12 @@ class InferenceClient:
         """Tells the engine that a ring is about to go."""
         if ring.name in self._registered:
             self._registered.discard(ring.name)
-            await self._call(
-                self._stub.SystemSharedMemoryUnregister,
-                service_pb2.SystemSharedMemoryUnregisterRequest(name=ring.name),
-                _FORGET_SECONDS,
-            )
+            with deadlines.lifted():  # it goes because its user has gone
+                await self._call(
+                    self._stub.SystemSharedMemoryUnregister,
+                    service_pb2.SystemSharedMemoryUnregisterRequest(name=ring.name),
+                    _FORGET_SECONDS,
+                )
 
     async def aclose(self) -> None:
         """Closes the channel."""
@@ -203,7 +212,7 @@ class InferenceClient:
 
     async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:
-            return await method(request, timeout=timeout_s)
+            return await method(request, timeout=deadlines.timeout_s(timeout_s))
         except grpc.aio.AioRpcError as error:
             raise _typed(error) from error
 

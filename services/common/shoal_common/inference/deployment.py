@@ -11,6 +11,7 @@ import grpc
 from numpy.typing import NDArray
 
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
+from shoal_common import deadlines
 from shoal_common.inference.client import InferenceClient, SharedFrames
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.priority import Priority
@@ -102,8 +103,9 @@ class Deployment:
             self._answer = asyncio.get_running_loop().create_future()
             self._watching = asyncio.create_task(self._watch())
         answer, watching = self._answer, self._watching
+        patience_s = deadlines.timeout_s(self._patience_seconds)
         if not answer.done():
-            patience = asyncio.ensure_future(self._sleep(self._patience_seconds))
+            patience = asyncio.ensure_future(self._sleep(patience_s))
             try:
                 waited: list[asyncio.Future[Any]] = [answer, watching, patience]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +116,7 @@ class Deployment:
         if not answer.done():
             raise Unavailable(
                 "ENGINE_UNAVAILABLE",
-                f"No engine has served {self._name} within {self._patience_seconds:g} s; see the "
+                f"No engine has served {self._name} within {patience_s:g} s; see the "
                 "logs of serving and engine.",
                 deployment=self._name,
             )
