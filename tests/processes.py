@@ -37,14 +37,17 @@ def target(sockets: Path, name: str) -> str:
 
 
 @contextmanager
-def running_service(python: Path, name: str, home: Path, sockets: Path) -> Iterator[int]:
+def running_service(
+    python: Path, name: str, home: Path, sockets: Path, *, listen: str = ""
+) -> Iterator[int]:
     """Runs a service until the end of the block, where it must end by itself with status 0.
 
-    Yields its process id.
+    It listens at `target(sockets, name)`, or at `listen`. Yields its process id.
     """
+    address = listen or target(sockets, name)
     (home / "models" / "repository").mkdir(parents=True, exist_ok=True)
     settings = [
-        f"listen={target(sockets, name)}",
+        f"listen={address}",
         *(setting.format(home=home, sockets=sockets) for setting in SETTINGS[name]),
     ]
     process = subprocess.Popen(
@@ -54,7 +57,7 @@ def running_service(python: Path, name: str, home: Path, sockets: Path) -> Itera
         cwd=home,
     )
     try:
-        wait_until_serving(process, target(sockets, name))
+        wait_until_serving(process, address)
         yield process.pid
         process.stdin.close()
         assert process.wait(timeout=30) == 0, f"{name} did not end well"

@@ -101,10 +101,11 @@ class Deployments:
         if loaded.check is None or loaded.check.done():
             loaded.check = asyncio.create_task(self._check(version, loaded))
             loaded.check.add_done_callback(_take_note)
-        await asyncio.wait([loaded.check])
-        if loaded.check.cancelled():
+        check = loaded.check  # another watcher may begin the next one before this one goes on
+        await asyncio.wait([check])
+        if check.cancelled():
             raise _stopping()
-        loaded.check.result()
+        check.result()
         return loaded.load_count
 
     async def _check(self, version: Version, loaded: _Loaded) -> None:

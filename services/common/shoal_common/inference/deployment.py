@@ -102,6 +102,7 @@ class Deployment:
             # A watch ends with a failure, which may have been cured since.
             self._answer = asyncio.get_running_loop().create_future()
             self._watching = asyncio.create_task(self._watch())
+            self._watching.add_done_callback(_take_note)
         answer, watching = self._answer, self._watching
         patience_s = deadlines.timeout_s(self._patience_seconds)
         if not answer.done():
@@ -208,6 +209,12 @@ class Deployment:
             version=response.engine_version,
             contract=PoseContract.from_json(response.version.pose_contract_json),
         )
+
+
+def _take_note(watching: asyncio.Task[None]) -> None:
+    """Marks a failure as seen, and tells it: whoever asks next begins a new watch."""
+    if not watching.cancelled() and (error := watching.exception()) is not None:
+        logger.info("a watch has ended: %s", error)
 
 
 def _may_pass(error: ShoalError) -> bool:

@@ -1,0 +1,1 @@
+"""Many live sessions and jobs at once, over real processes: `python -m tests.concurrency`."""
