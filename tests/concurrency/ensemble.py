@@ -86,6 +86,13 @@ class Ensemble:
         """Returns what every process holds now."""
         return {name: _holding(psutil.Process(pid)) for name, pid in self._pids.items()}
 
+    def asked(self, model: str) -> tuple[int, int, int]:
+        """Returns the engine's requests for a model: answered, ended otherwise, frames computed."""
+        with triton.InferenceServerClient(target(self._folder, "engine")) as client:
+            (statistics,) = client.get_inference_statistics(model).model_stats
+        counts = statistics.inference_stats
+        return counts.success.count, counts.fail.count, statistics.inference_count
+
     def regions(self) -> list[str]:
         """Returns the shared memory of sessions and jobs: their files, and the engine's regions."""
         files = [

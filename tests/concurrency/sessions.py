@@ -72,7 +72,11 @@ class Recordings:
 
 
 async def run_session(
-    channel: grpc.aio.Channel, plan: Plan, items: list[pb.TrackFramesRequest]
+    channel: grpc.aio.Channel,
+    plan: Plan,
+    items: list[pb.TrackFramesRequest],
+    *,
+    timeout_s: float | None = None,
 ) -> list[pb.TrackFramesResponse]:
     """Returns the answers of one session to all items.
 
@@ -85,7 +89,8 @@ async def run_session(
         for item in items:
             yield item
 
-    return [r async for r in pb_grpc.TrackingServiceStub(channel).TrackFrames(requests())]
+    stub = pb_grpc.TrackingServiceStub(channel)
+    return [answer async for answer in stub.TrackFrames(requests(), timeout=timeout_s)]
 
 
 def digest(answers: list[pb.TrackFramesResponse]) -> str:

@@ -63,15 +63,11 @@ async def deadline(
     channel: grpc.aio.Channel, plan: Plan, items: Items, source: random.Random
 ) -> None:
     """Has less time than it needs, perhaps."""
-    call = pb_grpc.TrackingServiceStub(channel).TrackFrames(timeout=source.uniform(0.01, 1.0))
     try:
-        for item in (plan.config, *items):
-            await call.write(item)
-        while await call.read() is not grpc.aio.EOF:
-            pass
-    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-        assert await call.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
-    call.cancel()
+        await run_session(channel, plan, items, timeout_s=source.uniform(0.01, 1.0))
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise
 
 
 LEAVES: tuple[Leave, ...] = (whole, cancel_at_once, cancel_later, end_at_once, deadline)

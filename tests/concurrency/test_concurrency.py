@@ -1,20 +1,58 @@
 """Many sessions and jobs at once: nothing differs, nothing hangs, nothing is left."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shoal.tracking.v1 import tracking_pb2_grpc as pb_grpc
+from shoal_client import JobState
+from shoal_common.channel import open_channel
 from tests.concurrency.engine_loss import kill_engine_under_load
-from tests.concurrency.ensemble import Ensemble, running_ensemble
+from tests.concurrency.ensemble import Ensemble, running_ensemble, settled_regions
+from tests.concurrency.sessions import Plan, Recordings, digest, run_session
 from tests.concurrency.stress import stress
 from tests.concurrency.together import compare
+
+MODEL = "flies-id"
+Leave = Callable[[Ensemble, Recordings], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Ensemble]:
     with running_ensemble(tmp_path_factory.mktemp("c"), shared_data / "models") as ensemble:
         yield ensemble
+
+
+async def cancel_job(ensemble: Ensemble, recordings: Recordings) -> None:
+    """Cancels a job that has inferred some frames and is about to infer a thousand more."""
+    shoal = ensemble.client("cancelled")
+
+    def run() -> None:
+        created = shoal.jobs.create_track(
+            str(recordings.path(MODEL)), f"models/{MODEL}", frames=range(1200)
+        )
+        states = shoal.jobs.watch(created.name)
+        while next(states).progress.inferred_frame_count == 0:
+            pass
+        shoal.jobs.cancel(created.name)
+        *_, ended = states
+        assert ended.state is JobState.CANCELLED
+
+    await asyncio.to_thread(run)
+
+
+async def cancel_session(ensemble: Ensemble, recordings: Recordings) -> None:
+    """Leaves a session after its first answer, with frames under way."""
+    plan = Plan(MODEL, range(12), "ref", is_tracked=False)
+    async with open_channel(ensemble.tracking_target) as channel:
+        call = pb_grpc.TrackingServiceStub(channel).TrackFrames()
+        for item in (plan.config, *recordings.requests(plan)):
+            await call.write(item)
+        assert (await call.read()).WhichOneof("result") == "poses"
+        call.cancel()
 
 
 async def test_sessions_and_jobs_together_give_what_each_gives_alone(
@@ -41,6 +79,21 @@ async def test_sessions_go_on_when_the_engine_is_killed_and_account_for_every_fr
     )
     assert complaints == []
     assert all(counts["SKIP_REASON_STALE"] and counts["poses"] for counts in became)
+
+
+@pytest.mark.parametrize("leave", [cancel_job, cancel_session])
+async def test_work_that_was_cancelled_costs_the_engine_nothing_more(
+    ensemble: Ensemble, shared_data: Path, leave: Leave
+) -> None:
+    recordings = Recordings(shared_data)
+    await leave(ensemble, recordings)
+    assert await settled_regions(ensemble) == []
+    before = await asyncio.to_thread(ensemble.asked, MODEL)
+    assert before[1] > 0, "nothing was under way when it was cancelled"
+    other = Plan("robot", range(8), "png", is_tracked=True)
+    async with open_channel(ensemble.tracking_target) as channel:
+        digest(await run_session(channel, other, recordings.requests(other)))
+    assert await asyncio.to_thread(ensemble.asked, MODEL) == before
 
 
 @pytest.mark.slow

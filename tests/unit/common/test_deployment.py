@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from pytest_asyncio import fixture as async_fixture
 
+from shoal_common import deadlines
 from shoal_common.channel import open_channel
 from shoal_common.inference.client import SharedFrames
 from shoal_common.inference.deployment import Deployment, _RequestLimit
 from shoal_common.shm import FrameRing
 from shoal_core.errors import (
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -116,6 +118,19 @@ async def test_model_that_nobody_serves_is_waited_for_only_so_long(
     assert not asking.done()
     clock.advance(0.1)
     with pytest.raises(Unavailable) as caught:
+        await asking
+    assert caught.value.reason == "ENGINE_UNAVAILABLE"
+
+
+async def test_model_that_nobody_serves_is_waited_for_no_longer_than_the_caller_can(
+    deployment: Deployment, serving: FakeDeployments, clock: FakeClock
+) -> None:
+    serving.is_silent = True
+    with deadlines.within(PATIENCE_SECONDS / 2):
+        asking = asyncio.create_task(deployment.current())
+    await serving.until_watch_count(1)
+    clock.advance(PATIENCE_SECONDS / 2)
+    with pytest.raises(DeadlineExceeded) as caught:
         await asking
     assert caught.value.reason == "ENGINE_UNAVAILABLE"
 

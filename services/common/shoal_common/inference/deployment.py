@@ -96,7 +96,8 @@ class Deployment:
         Raises:
             NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
             FailedPrecondition: MODEL_LOAD_FAILED.
-            Unavailable: ENGINE_UNAVAILABLE when nothing serves it in time.
+            Unavailable: ENGINE_UNAVAILABLE when nothing serves it for a while.
+            DeadlineExceeded: ENGINE_UNAVAILABLE when the caller has less time than that.
         """
         if self._answer is None or self._watching is None or self._watching.done():
             # A watch ends with a failure, which may have been cured since.
@@ -115,12 +116,7 @@ class Deployment:
         if watching.done():
             watching.result()
         if not answer.done():
-            raise Unavailable(
-                "ENGINE_UNAVAILABLE",
-                f"No engine has served {self._name} within {patience_s:g} s; see the "
-                "logs of serving and engine.",
-                deployment=self._name,
-            )
+            raise self._unserved(patience_s)
         return answer.result()
 
     async def infer(
@@ -193,6 +189,15 @@ class Deployment:
             except (Unavailable, DeadlineExceeded) as error:
                 logger.warning("watching %s: %s", self._name, error.message)
             await self._sleep(_RETRY_SECONDS)
+
+    def _unserved(self, waited_s: float) -> ShoalError:
+        error_type = Unavailable if waited_s == self._patience_seconds else DeadlineExceeded
+        return error_type(
+            "ENGINE_UNAVAILABLE",
+            f"No engine has served {self._name} within {waited_s:.3g} s; see the logs of serving "
+            "and engine.",
+            deployment=self._name,
+        )
 
     def _set(self, deployed: Deployed) -> None:
         if self._answer is None or self._answer.done():
