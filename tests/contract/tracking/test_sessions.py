@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal.common.v1 import parameters_pb2, pose_pb2
+from shoal.common.v1 import frame_pb2, parameters_pb2, pose_pb2
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal_common.channel import open_channel
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import FailedPrecondition, NotFound, ShoalError
+from shoal_media.frames import encode_png
 from shoal_tracking.sessions import Sessions
 from tests.contract.tracking.conftest import (
     ANSWER_SECONDS,
@@ -265,6 +266,29 @@ async def test_client_that_leaves_while_the_model_is_looked_for_leaves_nothing_b
     await tracking.serving.until_watch_count(1)
     stream.call.cancel()
     await settled(tracking, before)
+
+
+async def test_sessions_whose_videos_cannot_be_reached_do_not_slow_another(
+    start_tracking: Callable[..., Any], tmp_path: Path
+) -> None:
+    count = (os.cpu_count() or 1) + 8  # more than there are threads to share
+    tracking = await start_tracking(max_session_count=count + 1)
+    stuck = [tracking.stream() for _ in range(count)]
+    pipes = [tmp_path / f"{number}.mp4" for number in range(count)]
+    for stream, pipe in zip(stuck, pipes, strict=True):
+        os.mkfifo(pipe)  # whoever opens it waits for somebody who writes
+        reference = frame_pb2.VideoFrameRef(video_uri=str(pipe), frame_index=0)
+        await stream.send(config(), frame_item(0, frame_pb2.FramePayload(ref=reference)))
+    png = frame_pb2.EncodedImage(
+        format=frame_pb2.IMAGE_FORMAT_PNG, data=encode_png(frames(1, (24, 32, 1))[0])
+    )
+    async with tracking.session() as stream:
+        (answer,) = await stream.ask(frame_item(0, frame_pb2.FramePayload(encoded=png)))
+    assert poses(answer).frame_index == 0
+    for stream, pipe in zip(stuck, pipes, strict=True):
+        os.close(os.open(pipe, os.O_RDWR))
+        await stream.read()
+        await stream.end()
 
 
 async def test_sessions_do_not_mix_their_tracks(tracking: Tracking) -> None:
