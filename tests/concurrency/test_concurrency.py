@@ -68,7 +68,7 @@ async def test_sessions_and_jobs_together_give_what_each_gives_alone(
 async def test_sessions_and_jobs_that_end_at_random_moments_leave_nothing(
     ensemble: Ensemble, shared_data: Path
 ) -> None:
-    assert await stress(ensemble, shared_data, session_count=24, job_count=2, seed=1) == []
+    assert await stress(ensemble, shared_data, session_count=24, job_count=4, seed=1) == []
 
 
 async def test_sessions_go_on_when_the_engine_is_killed_and_account_for_every_frame(
