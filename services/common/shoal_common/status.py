@@ -76,7 +76,7 @@ def from_status(status: status_pb2.Status) -> errors.ShoalError:
         if detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
     error_type = _TYPES.get(status.code, errors.Internal)
-    error = error_type(info.reason, status.message, retry_after_s=retry_after_s)
+    error = error_type(info.reason, status.message).after(retry_after_s)
     error.metadata = dict(info.metadata)
     return error
 

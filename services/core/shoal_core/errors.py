@@ -6,25 +6,25 @@ part of the sentence. `shoal_common.interceptors` puts them on the wire and
 `shoal_common.status` takes them off again; nothing else knows about status codes.
 """
 
+from typing import Self
+
 
 class ShoalError(Exception):
     """Base of all expected errors; anything else that escapes is a bug."""
 
-    def __init__(
-        self,
-        reason: str,
-        message: str,
-        /,
-        *,
-        retry_after_s: float | None = None,
-        **metadata: object,
-    ) -> None:
-        """Makes an error; `retry_after_s` where asking again after so long makes sense."""
+    retry_after_s: float | None = None
+    """When asking again makes sense, in seconds from now; None where nobody can tell."""
+
+    def __init__(self, reason: str, message: str, /, **metadata: object) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
-        self.retry_after_s = retry_after_s
         self.metadata = {key: str(value) for key, value in metadata.items()}
+
+    def after(self, seconds: float | None) -> Self:
+        """Returns the error, which says now when to ask again."""
+        self.retry_after_s = seconds
+        return self
 
 
 class InvalidArgument(ShoalError):

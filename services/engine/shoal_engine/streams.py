@@ -113,7 +113,6 @@ class Streams:
                 "QUEUE_FULL",
                 f"{limit} {priority.name.lower()} requests are being worked on or waiting "
                 "already; try again later.",
-                retry_after_s=_RETRY_AFTER_SECONDS,
                 max_request_count=limit,
                 priority=priority.name.lower(),
-            )
+            ).after(_RETRY_AFTER_SECONDS)

@@ -68,9 +68,8 @@ class Sessions:
             raise ResourceExhausted(
                 "SESSION_LIMIT",
                 f"{self._max_session_count} sessions are open; end one or raise max_session_count.",
-                retry_after_s=_RETRY_AFTER_SECONDS,
                 max_session_count=self._max_session_count,
-            )
+            ).after(_RETRY_AFTER_SECONDS)
         self._session_count += 1
         stack = AsyncExitStack()
         try:

@@ -24,7 +24,7 @@ def test_type_reason_message_and_metadata_survive_the_wire(
 
 
 def test_when_to_ask_again_survives_the_wire() -> None:
-    sent = errors.ResourceExhausted("FULL", "A sentence.", retry_after_s=0.25, limit=3)
+    sent = errors.ResourceExhausted("FULL", "A sentence.", limit=3).after(0.25)
     received = from_status(to_status(sent))
     assert received.retry_after_s == 0.25
     assert (received.reason, received.metadata) == ("FULL", {"limit": "3"})

@@ -229,10 +229,8 @@ def _typed(error: grpc.aio.AioRpcError) -> ShoalError:
     text = typed.message.lower()
     if typed.reason == "QUEUE_FULL" or "maximum queue size" in text:
         return ResourceExhausted(
-            "ENGINE_BUSY",
-            "The engine's queue is full; try again later.",
-            retry_after_s=typed.retry_after_s,
-        )
+            "ENGINE_BUSY", "The engine's queue is full; try again later."
+        ).after(typed.retry_after_s)
     if "unable to open shared memory" in text:
         return PermissionDenied(
             "REGION_FORBIDDEN",
