@@ -81,12 +81,17 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         ours = track(Path(folder) / "tracked.slp")
+        surer = track(Path(folder) / "surer.slp", "--peak-value-weight", "0.0001")
     equal, total, distance_px = pair_identities(ours, sleap)
     print(f"identities equal to SLEAP's: {equal} of {total} instances, {equal / total:.2%}")
     print(f"median distance of paired instances: {np.median(distance_px):.3f} px")
     _, _, distance_px = pair_identities(ours + SLEAP_SHIFT_PX, sleap)
     print(f"… with the {SLEAP_SHIFT_PX} px that SLEAP adds: {np.median(distance_px):.3f} px")
-    for title, points in (("SLEAP", sleap), ("Shoal", ours)):
+    for title, points in (
+        ("SLEAP", sleap),
+        ("Shoal", ours),
+        ("Shoal with --peak-value-weight 0.0001", surer),
+    ):
         apart_px = np.linalg.norm(points - truth, axis=-1)[~np.isnan(truth[..., 0])]
         print(
             f"{title}: {(apart_px <= 10).mean():.1%} of the labelled nodes within 10 px under "

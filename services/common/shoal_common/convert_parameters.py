@@ -8,6 +8,7 @@ import numpy as np
 from shoal.common.v1 import parameters_pb2 as pb
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.settings import InferenceSettings
+from shoal_core.class_grouping import ClassGrouping
 from shoal_core.errors import InvalidArgument
 from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
@@ -42,6 +43,7 @@ def inference_settings(message: pb.InferenceParameters) -> InferenceSettings:
     _check_range(given, "batch_size", 1, 256)
     return InferenceSettings(
         part_grouping=_part_grouping(message.part_grouping),
+        class_grouping=_class_grouping(message.class_grouping),
         filters=_filters(message.filters),
         **given,
     )
@@ -70,6 +72,10 @@ def resolved_inference(
             min_instance_peaks=grouping.min_instance_peaks,
             min_line_scores=grouping.min_line_scores,
             n_points=grouping.n_points,
+        ),
+        class_grouping=pb.ClassGroupingParameters(
+            only_best_class=settings.class_grouping.only_best_class,
+            peak_value_weight=settings.class_grouping.peak_value_weight,
         ),
         filters=pb.InstanceFilterParameters(
             min_visible_nodes=filters.min_visible_nodes,
@@ -146,6 +152,12 @@ def _part_grouping(message: pb.PartGroupingParameters) -> PartGrouping:
     _check_range(given, "min_line_scores", -1, 1)
     _check_range(given, "n_points", 2, 100)
     return PartGrouping(**given)
+
+
+def _class_grouping(message: pb.ClassGroupingParameters) -> ClassGrouping:
+    given = _given(message, "only_best_class", "peak_value_weight")
+    _check_range(given, "peak_value_weight", 0, 1000)
+    return ClassGrouping(**given)
 
 
 def _filters(message: pb.InstanceFilterParameters) -> InstanceFilters:

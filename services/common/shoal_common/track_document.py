@@ -7,6 +7,7 @@
       "inference": {
         "peak_threshold": 0.2, "max_instances": null, "batch_size": 16,
         "part_grouping": {"max_edge_length_ratio": 0.25, …},
+        "class_grouping": {"only_best_class": false, "peak_value_weight": 0},
         "filters": {"min_visible_nodes": 0, …, "overlapping_method": "none", …}
       },
       "tracker": {"method": "window", "window_frame_count": 5, …},
@@ -34,6 +35,7 @@ def track_document(spec: jobs_pb2.TrackJobSpec) -> dict[str, Any]:
     """Returns the document of a job's resolved specification."""
     inference = _values(spec.inference)
     inference["part_grouping"] = _values(spec.inference.part_grouping)
+    inference["class_grouping"] = _values(spec.inference.class_grouping)
     inference["filters"] = _values(spec.inference.filters)
     tracker = {"method": "none"}
     if spec.HasField("tracker"):
@@ -51,6 +53,7 @@ def track_document(spec: jobs_pb2.TrackJobSpec) -> dict[str, Any]:
 def _values(
     message: parameters_pb2.InferenceParameters
     | parameters_pb2.PartGroupingParameters
+    | parameters_pb2.ClassGroupingParameters
     | parameters_pb2.InstanceFilterParameters
     | parameters_pb2.WindowTrackerParameters,
 ) -> dict[str, Any]:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from shoal_cli.parser import build_parser
 from shoal_cli.track_options import settings_from_arguments
 from shoal_cli.track_settings import TrackSettings, read_settings, settings_from_document
-from shoal_client import InferenceParameters, InstanceFilters, PartGrouping, WindowTracker
+from shoal_client import (
+    ClassGrouping,
+    InferenceParameters,
+    InstanceFilters,
+    PartGrouping,
+    WindowTracker,
+)
 from shoal_core.errors import InvalidArgument, NotFound
 
 counts = st.none() | st.integers(0, 1000)
@@ -31,6 +37,12 @@ inferences = st.builds(
         min_instance_peaks=counts,
         min_line_scores=numbers,
         n_points=counts,
+    ),
+    class_grouping=st.none()
+    | st.builds(
+        ClassGrouping,
+        only_best_class=st.sampled_from([None, False, True]),
+        peak_value_weight=numbers,
     ),
     filters=st.none()
     | st.builds(

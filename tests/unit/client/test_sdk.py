@@ -9,6 +9,7 @@ import shoal_client
 from shoal.common.v1 import parameters_pb2
 from shoal.jobs.v1 import jobs_pb2
 from shoal_client import (
+    ClassGrouping,
     Health,
     InferenceParameters,
     InstanceFilters,
@@ -41,7 +42,7 @@ def test_exported_names_are_these() -> None:
         *("Alias", "ExportSummary", "Health", "InferenceParameters", "Job", "JobProgress"),
         *("JobState", "LabelSet", "Model", "ModelVersion", "PartGrouping", "Shoal"),
         *("Targets", "Video", "WindowTracker", "check_health"),
-        "InstanceFilters",
+        *("ClassGrouping", "InstanceFilters"),
     }
     assert all(hasattr(shoal_client, name) for name in shoal_client.__all__)
 
@@ -120,6 +121,7 @@ def test_frames_with_gaps_filters_and_content_arrive_as_given(
         frames=[range(9, 12), range(3)],
         inference=InferenceParameters(
             part_grouping=PartGrouping(n_points=5),
+            class_grouping=ClassGrouping(only_best_class=False, peak_value_weight=0.5),
             filters=InstanceFilters(min_visible_nodes=2, overlapping_method="oks"),
         ),
     )
@@ -128,6 +130,8 @@ def test_frames_with_gaps_filters_and_content_arrive_as_given(
     assert [(run.start, run.stop) for run in request.ranges] == [(9, 12), (0, 3)]
     assert request.model_content_hash == "beef"
     assert request.inference.part_grouping.n_points == 5
+    assert request.inference.class_grouping.HasField("only_best_class")
+    assert request.inference.class_grouping.peak_value_weight == 0.5
     filters = request.inference.filters
     assert filters.overlapping_method == parameters_pb2.OVERLAP_MEASURE_OKS
     assert filters.min_visible_nodes == 2

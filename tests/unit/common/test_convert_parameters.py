@@ -13,6 +13,7 @@ from shoal_common.convert_parameters import (
 )
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.settings import InferenceSettings
+from shoal_core.class_grouping import ClassGrouping
 from shoal_core.errors import InvalidArgument
 from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
@@ -44,7 +45,12 @@ def test_given_parameters_arrive_also_where_they_are_zero() -> None:
         overlapping_threshold=0,
     )
     message = pb.InferenceParameters(
-        peak_threshold=0, max_instances=2, batch_size=4, part_grouping=grouping, filters=filters
+        peak_threshold=0,
+        max_instances=2,
+        batch_size=4,
+        part_grouping=grouping,
+        class_grouping=pb.ClassGroupingParameters(only_best_class=True, peak_value_weight=0.1),
+        filters=filters,
     )
     assert inference_settings(message) == InferenceSettings(
         peak_threshold=0,
@@ -57,6 +63,7 @@ def test_given_parameters_arrive_also_where_they_are_zero() -> None:
             min_line_scores=0,
             n_points=5,
         ),
+        class_grouping=ClassGrouping(only_best_class=True, peak_value_weight=0.1),
         filters=InstanceFilters(
             min_visible_nodes=2,
             min_visible_node_fraction=0.25,
@@ -82,7 +89,8 @@ def test_resolved_parameters_leave_nothing_to_a_default() -> None:
     """Only limits that are not there stay absent; the settings are those of the request."""
     resolved = resolved_inference(pb.InferenceParameters(), CONTRACT)
     assert resolved.peak_threshold == 0.375
-    absent = _absent(resolved) + _absent(resolved.part_grouping) + _absent(resolved.filters)
+    parts = (resolved, resolved.part_grouping, resolved.class_grouping, resolved.filters)
+    absent = [name for part in parts for name in _absent(part)]
     assert absent == ["max_instances", "min_instance_score"]
     assert inference_settings(resolved) == InferenceSettings(peak_threshold=0.375)
     window = pb.TrackerParameters(window=pb.WindowTrackerParameters())

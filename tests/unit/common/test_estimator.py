@@ -10,6 +10,7 @@ from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.estimator import PoseEstimator
 from shoal_common.inference.priority import Priority
 from shoal_common.inference.settings import InferenceSettings
+from shoal_core.class_grouping import ClassGrouping
 from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
 from shoal_core.pose import NO_TRACK
@@ -176,6 +177,21 @@ async def test_frame_alone_has_the_poses_that_it_has_in_a_batch(family: Any) -> 
     (alone,) = (await estimator(answers).estimate(FRAMES[:1], [3])).poses
     np.testing.assert_array_equal(alone.points_px_IN2, together.points_px_IN2)
     np.testing.assert_array_equal(alone.instance_scores_I, together.instance_scores_I)
+
+
+@pytest.mark.parametrize(("weight", "row"), [(0.0, 0), (1e-4, 1)])
+async def test_class_grouping_is_obeyed(weight: float, row: int) -> None:
+    peaks = np.tile(np.float32([[[[1, 1], [2, 2]]]]), (2, 1, 1, 1))
+    outputs = {
+        "peaks": peaks,
+        "peak_values": np.float32([[[0.4, 0.9]], [[0.4, 0.9]]]),
+        "class_probabilities": np.ones((2, 1, 2, 1), np.float32),
+        "overflow": np.zeros(2, np.int32),
+    }
+    answers = Answers(contract(family="parts", kind="multiclass_bottomup", classes=("a",)), outputs)
+    grouping = ClassGrouping(peak_value_weight=weight)
+    (poses, _) = (await estimator(answers, class_grouping=grouping).estimate(FRAMES, [0, 1])).poses
+    assert poses.points_px_IN2[0, 0].tolist() == peaks[0, 0, row].tolist()
 
 
 async def test_grouping_parameters_are_obeyed() -> None:

@@ -46,6 +46,7 @@ def test_every_default_is_written_as_people_write_it() -> None:
                 "min_line_scores": 0.25,
                 "n_points": 10,
             },
+            "class_grouping": {"only_best_class": False, "peak_value_weight": 0.0},
             "filters": {
                 "min_visible_nodes": 0,
                 "min_visible_node_fraction": 0.0,

@@ -130,6 +130,7 @@ SHAPING: dict[str, Callable[[jobs_pb2.TrackJobSpec], None]] = {
     "stop": lambda s: setattr(s.range, "stop", 99),
     "gaps": lambda s: s.ranges.extend(range_messages([range(3), range(9, 100)])),
     "samples": lambda s: setattr(s.inference.part_grouping, "n_points", 5),
+    "classes": lambda s: setattr(s.inference.class_grouping, "only_best_class", True),
     "filters": lambda s: setattr(s.inference.filters, "min_visible_nodes", 1),
     "inference": lambda s: setattr(s.inference, "peak_threshold", 0.3),
     "grouping": lambda s: setattr(s.inference.part_grouping, "min_line_scores", 0.1),

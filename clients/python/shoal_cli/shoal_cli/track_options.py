@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shoal_cli.track_settings import TrackSettings, read_settings
-from shoal_client import InstanceFilters, PartGrouping, WindowTracker
+from shoal_client import ClassGrouping, InstanceFilters, PartGrouping, WindowTracker
 from shoal_core.errors import InvalidArgument
 
 _GROUPING = (
@@ -16,6 +16,7 @@ _GROUPING = (
     "min_instance_peaks",
     "min_line_scores",
 )
+_CLASSES = ("only_best_class", "peak_value_weight")
 _FILTERS = (
     "min_visible_nodes",
     "min_visible_node_fraction",
@@ -25,7 +26,7 @@ _FILTERS = (
     "overlapping_threshold",
 )
 
-Parameters = TypeVar("Parameters", PartGrouping, InstanceFilters)
+Parameters = TypeVar("Parameters", PartGrouping, ClassGrouping, InstanceFilters)
 
 
 def settings_from_arguments(arguments: argparse.Namespace) -> TrackSettings:
@@ -41,6 +42,9 @@ def settings_from_arguments(arguments: argparse.Namespace) -> TrackSettings:
         settings.inference,
         part_grouping=_overridden(
             settings.inference.part_grouping, PartGrouping(), _given(arguments, *_GROUPING)
+        ),
+        class_grouping=_overridden(
+            settings.inference.class_grouping, ClassGrouping(), _given(arguments, *_CLASSES)
         ),
         filters=_overridden(
             settings.inference.filters,

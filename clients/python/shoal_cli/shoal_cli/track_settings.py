@@ -17,7 +17,13 @@ from typing import Any
 
 from shoal_cli.chosen_frames import Choice
 from shoal_cli.provenance import recorded_document
-from shoal_client import InferenceParameters, InstanceFilters, PartGrouping, WindowTracker
+from shoal_client import (
+    ClassGrouping,
+    InferenceParameters,
+    InstanceFilters,
+    PartGrouping,
+    WindowTracker,
+)
 from shoal_common.config import from_mapping
 from shoal_core.errors import InvalidArgument, NotFound
 
@@ -85,7 +91,11 @@ def settings_from_document(document: Any) -> TrackSettings:
     """
     values = _section("the document", document)
     inference = _section("inference", values.pop("inference", {}))
-    for name, parameters in (("part_grouping", PartGrouping), ("filters", InstanceFilters)):
+    for name, parameters in (
+        ("part_grouping", PartGrouping),
+        ("class_grouping", ClassGrouping),
+        ("filters", InstanceFilters),
+    ):
         if name in inference:
             inference[name] = from_mapping(parameters, _section(name, inference[name]))
     values["inference"] = from_mapping(InferenceParameters, inference)

@@ -14,6 +14,7 @@ Errors are those of `shoal_core.errors`, with a stable `reason`.
 from shoal_client.connection import Shoal
 from shoal_client.health import Health, check_health
 from shoal_client.parameters import (
+    ClassGrouping,
     InferenceParameters,
     InstanceFilters,
     PartGrouping,
@@ -34,6 +35,7 @@ from shoal_client.types import (
 
 __all__ = [
     "Alias",
+    "ClassGrouping",
     "ExportSummary",
     "Health",
     "InferenceParameters",

@@ -10,7 +10,12 @@ from shoal.common.v1 import parameters_pb2, video_pb2
 from shoal.jobs.v1 import jobs_pb2
 from shoal.labels.v1 import labels_pb2
 from shoal.serving.v1 import serving_pb2
-from shoal_client.parameters import InferenceParameters, InstanceFilters, WindowTracker
+from shoal_client.parameters import (
+    ClassGrouping,
+    InferenceParameters,
+    InstanceFilters,
+    WindowTracker,
+)
 from shoal_client.types import (
     Alias,
     Job,
@@ -66,7 +71,7 @@ def frame_range_message(frames: range) -> video_pb2.FrameRange:
 
 def inference_message(parameters: InferenceParameters) -> parameters_pb2.InferenceParameters:
     """Returns the wire form of inference parameters."""
-    grouping = parameters.part_grouping
+    grouping, classes = parameters.part_grouping, parameters.class_grouping
     return parameters_pb2.InferenceParameters(
         peak_threshold=parameters.peak_threshold,
         max_instances=parameters.max_instances,
@@ -80,7 +85,14 @@ def inference_message(parameters: InferenceParameters) -> parameters_pb2.Inferen
             min_line_scores=grouping.min_line_scores,
             n_points=grouping.n_points,
         ),
+        class_grouping=None if classes is None else _classes_message(classes),
         filters=None if parameters.filters is None else _filters_message(parameters.filters),
+    )
+
+
+def _classes_message(grouping: ClassGrouping) -> parameters_pb2.ClassGroupingParameters:
+    return parameters_pb2.ClassGroupingParameters(
+        only_best_class=grouping.only_best_class, peak_value_weight=grouping.peak_value_weight
     )
 
 

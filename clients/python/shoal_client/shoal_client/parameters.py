@@ -28,6 +28,16 @@ class PartGrouping:
 
 
 @dataclass(frozen=True)
+class ClassGrouping:
+    """How the peaks of a bottom-up ID model become the animals of its classes."""
+
+    only_best_class: bool | None = None
+    """Whether peaks assigned to another than their most probable class are dropped (False)."""
+    peak_value_weight: float | None = None
+    """Times its value is added to a peak's class probabilities; 0.0001 breaks ties (0)."""
+
+
+@dataclass(frozen=True)
 class InstanceFilters:
     """Which instances are left out, before `max_instances` is applied and before linking."""
 
@@ -57,6 +67,8 @@ class InferenceParameters:
     """Frames sent to the engine in one request (16)."""
     part_grouping: PartGrouping | None = None
     """Only for bottom-up models."""
+    class_grouping: ClassGrouping | None = None
+    """Only for bottom-up ID models."""
     filters: InstanceFilters | None = None
     """Which instances are left out."""
 

@@ -152,6 +152,7 @@ class PoseEstimator:
                     frame["peaks"],
                     frame["peak_values"],
                     frame["class_probabilities"],
+                    grouping=self._settings.class_grouping,
                     frame_index=frame_index,
                 )
             case "parts":

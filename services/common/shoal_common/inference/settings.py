@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from shoal_core.class_grouping import ClassGrouping
 from shoal_core.filtering import InstanceFilters
 from shoal_core.grouping import PartGrouping
 
@@ -19,6 +20,8 @@ class InferenceSettings:
     """Most instances kept in a frame, best first."""
     part_grouping: PartGrouping = field(default_factory=PartGrouping)
     """How the peaks of a bottom-up model become instances."""
+    class_grouping: ClassGrouping = field(default_factory=ClassGrouping)
+    """How the peaks of a bottom-up ID model become the animals of its classes."""
     filters: InstanceFilters = field(default_factory=InstanceFilters)
     """Which instances are left out, before the best `max_instances` are taken."""
     batch_size: int = DEFAULT_BATCH_SIZE

@@ -46,6 +46,7 @@ def add_to(commands: "Commands") -> None:
     _add_frames(parser)
     _add_poses(parser)
     _add_grouping(parser)
+    _add_classes(parser)
     _add_filters(parser)
     _add_tracking(parser)
     _add_settings(parser)
@@ -96,6 +97,21 @@ def _add_grouping(parser: argparse.ArgumentParser) -> None:
         help="fewest nodes of an instance; below 1 a fraction of the skeleton's (0)",
     )
     add("--min-line-scores", type=between(-1, 1), metavar="S", help="least score of an edge (0.25)")
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("bottom-up ID models").add_argument
+    add(
+        "--only-best-class",
+        action=argparse.BooleanOptionalAction,
+        help="drop peaks assigned to another than their most probable class, as SLEAP does (no)",
+    )
+    add(
+        "--peak-value-weight",
+        type=between(0, 1000),
+        metavar="W",
+        help="0.0001: of peaks with equal probabilities the surer one wins (0)",
+    )
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
