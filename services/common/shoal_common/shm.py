@@ -217,6 +217,7 @@ class FrameRing:
 
         Raises:
             InvalidArgument: FRAME_SHAPE_MISMATCH when a frame of that shape does not fill a slot.
+            Cancelled: RING_CLOSED when the ring was closed meanwhile.
         """
         if int(np.prod(shape, dtype=np.int64)) != self.slot_bytes:
             raise InvalidArgument(
@@ -226,9 +227,11 @@ class FrameRing:
                 slot_bytes=self.slot_bytes,
             )
         start = self.offset_bytes(slots)
-        return self._bytes[start : start + slots.count * self.slot_bytes].reshape(
-            slots.count, *shape
-        )
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            pixels = self._bytes
+        return pixels[start : start + slots.count * self.slot_bytes].reshape(slots.count, *shape)
 
     def offset_bytes(self, slots: Slots) -> int:
         """Returns where the run begins, from the start of the region."""
@@ -242,11 +245,15 @@ class FrameRing:
             self._closed = True
             waiting = [future for _, future in self._waiting]
             self._waiting.clear()
+            # Whoever still knows the ring, as the traceback of a cancelled task does for a
+            # while, must not keep its memory.
+            self._bytes = np.empty(0, np.uint8)
+            self._generations = np.empty(0, np.int64)
         remove_region(self.name)
         os.close(self._descriptor)
         for future in waiting:
             if future.set_running_or_notify_cancel():
-                future.set_exception(Cancelled("RING_CLOSED", "The ring of frames was closed."))
+                future.set_exception(_closed())
 
     def _request(self, count: int) -> Future[Slots]:
         if not 1 <= count <= self.slot_count:
@@ -259,7 +266,7 @@ class FrameRing:
         future: Future[Slots] = Future()
         with self._lock:
             if self._closed:
-                raise Cancelled("RING_CLOSED", "The ring of frames was closed.")
+                raise _closed()
             self._waiting.append((count, future))
             self._serve_waiting()
         return future
@@ -364,6 +371,10 @@ class FrameRegion:
                 generation=generation,
             )
         return frame
+
+
+def _closed() -> Cancelled:
+    return Cancelled("RING_CLOSED", "The ring of frames was closed.")
 
 
 def _invalid_region(name: str) -> InvalidArgument:

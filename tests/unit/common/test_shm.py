@@ -88,6 +88,25 @@ def test_a_reader_cannot_leave_the_slots(
         FrameRegion.attach(ring.name).copy(offset, shape, 0)
 
 
+def mapped(name: str) -> bool:
+    """Whether this process has the region in its memory."""
+    return f"/dev/shm{name}" in Path("/proc/self/maps").read_text()
+
+
+def test_memory_of_a_closed_ring_goes_although_somebody_knows_the_ring() -> None:
+    ring = FrameRing.create(1, SLOT_BYTES)
+    slots = ring.acquire(1)
+    view = ring.view(slots, SHAPE)
+    ring.close()
+    assert mapped(ring.name)
+    del view
+    assert not mapped(ring.name)
+    with pytest.raises(Cancelled) as caught:
+        ring.view(slots, SHAPE)
+    assert caught.value.reason == "RING_CLOSED"
+    ring.release(slots)
+
+
 def test_a_view_outlives_the_ring() -> None:
     ring = FrameRing.create(1, SLOT_BYTES)
     view = ring.view(ring.acquire(1), SHAPE)

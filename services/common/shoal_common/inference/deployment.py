@@ -147,13 +147,15 @@ class Deployment:
                         priority=priority,
                     )
                 except (Unavailable, NotFound, ResourceExhausted) as error:
-                    patience = patience or asyncio.ensure_future(
-                        self._sleep(self._patience_seconds)
-                    )
-                    if patience.done() or not _may_pass(error):
+                    if patience is None:
+                        patience_s = deadlines.timeout_s(self._patience_seconds)
+                        patience = asyncio.ensure_future(self._sleep(patience_s))
+                        logger.warning("asking for %s until it is there: %s", self._name, error)
+                    # gRPC says UNAVAILABLE, not DEADLINE_EXCEEDED, of a peer that is away.
+                    wait_s = deadlines.timeout_s(error.retry_after_s or _RETRY_SECONDS)
+                    if patience.done() or not _may_pass(error) or wait_s == 0:
                         raise
-                    logger.warning("asking the engine for %s again: %s", self._name, error.message)
-                    await self._sleep(error.retry_after_s or _RETRY_SECONDS)
+                    await self._sleep(wait_s)
                 else:
                     self._limit.note(time.monotonic() - begun)
                     return deployed.contract, outputs
