@@ -68,6 +68,14 @@ bench-start: setup ## Time to print the help and to the first inferred frame
 faults: setup ## COUNT=… random faults (kill, pause, hang) in running ensembles, and what came of them
 	$(BIN)/python -m tests.faults --count $(COUNT) --seed $(SEED)
 
+.PHONY: concurrency
+concurrency: setup ## 16 live sessions and two jobs at once against each of them alone, bit for bit
+	$(BIN)/python -m tests.concurrency
+
+.PHONY: bench-live
+bench-live: setup ## Latency of live frames beside two batch jobs, with and without their priority
+	$(BIN)/python -m tests.benchmarks.live_latency
+
 .PHONY: accuracy
 accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predictions and torch
 	$(BIN)/python -m tests.benchmarks.accuracy

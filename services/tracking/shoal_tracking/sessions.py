@@ -63,6 +63,7 @@ class Sessions:
             NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
             FailedPrecondition: MODEL_LOAD_FAILED.
             Unavailable: ENGINE_UNAVAILABLE.
+            DeadlineExceeded: ENGINE_UNAVAILABLE when the call has no time to wait for one.
         """
         if self._session_count >= self._max_session_count:
             raise ResourceExhausted(
