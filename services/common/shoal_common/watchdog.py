@@ -32,8 +32,9 @@ def end_process(message: str) -> NoReturn:
 class _Piece:
     """Something that a thread does right now."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, limit_seconds: float) -> None:
         self.what = what
+        self.limit_seconds = limit_seconds
         self.seconds = 0.0
 
 
@@ -59,9 +60,14 @@ class Watchdog:
         self._lock = threading.Lock()
 
     @contextmanager
-    def watching(self, what: str) -> Iterator[None]:
-        """Watches what the calling thread does within the block; `what` names it for people."""
-        piece = _Piece(what)
+    def watching(self, what: str, *, limit_seconds: float | None = None) -> Iterator[None]:
+        """Watches what the calling thread does within the block.
+
+        Args:
+            what: Names it for people.
+            limit_seconds: How long it may last; None for the watchdog's own limit.
+        """
+        piece = _Piece(what, self._limit_seconds if limit_seconds is None else limit_seconds)
         with self._lock:
             self._pieces.add(piece)
         try:
@@ -84,4 +90,4 @@ class Watchdog:
         with self._lock:
             for piece in self._pieces:
                 piece.seconds += _PERIOD_SECONDS
-            return [piece for piece in self._pieces if piece.seconds > self._limit_seconds]
+            return [piece for piece in self._pieces if piece.seconds > piece.limit_seconds]

@@ -16,6 +16,9 @@ from shoal_media.readers import VideoReader, open_video
 
 Result = TypeVar("Result")
 
+_OPEN_SECONDS = 3600.0
+"""Opening reads a whole file once, or decodes it where its container does not tell the order."""
+
 
 class Videos:
     """Keeps the video of the last task open, since the next task is most likely its successor."""
@@ -66,7 +69,8 @@ class Videos:
         ):
             return last
         self._close()
-        reader = open_video(path, thread_count=self._thread_count)
+        with self._watchdog.watching(f"opening {path}", limit_seconds=_OPEN_SECONDS):
+            reader = open_video(path, thread_count=self._thread_count)
         if reader.info.content_hash != video.content_hash:
             reader.close()
             raise FailedPrecondition(

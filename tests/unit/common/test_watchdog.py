@@ -49,6 +49,14 @@ async def test_work_that_does_not_end_is_named(bench: Bench) -> None:
     assert bench.said[0].startswith("decoding frame 3 has not come to an end")
 
 
+async def test_work_may_have_a_limit_of_its_own(bench: Bench) -> None:
+    with bench.watchdog.watching("opening", limit_seconds=3 * LIMIT_SECONDS):
+        await bench.pass_time(3 * LIMIT_SECONDS)
+        assert bench.said == []
+        await bench.pass_time(1.0)
+    assert bench.said[0].startswith("opening has not come to an end for 31 s")
+
+
 async def test_work_that_follows_other_work_has_all_the_time(bench: Bench) -> None:
     for _ in range(5):
         with bench.watchdog.watching("one piece"):
