@@ -80,6 +80,21 @@ def test_every_absence_counts_anew(patiently: Patience, ensemble: FakeEnsemble) 
     assert ensemble.now_s > 2 * PATIENCE_SECONDS
 
 
+def test_a_call_that_was_patient_itself_is_not_made_again(
+    patiently: Patience, ensemble: FakeEnsemble
+) -> None:
+    calls = []
+
+    def slow() -> None:
+        calls.append(ensemble.now_s)
+        ensemble.now_s += PATIENCE_SECONDS
+        raise DeadlineExceeded("DEADLINE_EXCEEDED", "It takes too long.")
+
+    with pytest.raises(DeadlineExceeded):
+        patiently(slow)
+    assert calls == [0.0]
+
+
 def test_an_ensemble_that_has_died_is_not_waited_for(
     patiently: Patience, ensemble: FakeEnsemble
 ) -> None:

@@ -12,8 +12,8 @@ Result = TypeVar("Result")
 PATIENCE_SECONDS = 120.0
 """Time that a service has to come back; long enough for one that hangs to be noticed."""
 
-_PASSING = (Unavailable, DeadlineExceeded, Cancelled)
-"""What a call comes to whose service ends, or hangs, on the way."""
+_PASSING = (Unavailable, Cancelled)
+"""What a call comes to whose service ends on the way."""
 _PERIOD_SECONDS = 0.25
 
 
@@ -48,10 +48,14 @@ class Patience:
             ShoalError: What the call said, last.
         """
         while True:
+            begun_s = self._clock()
             try:
                 result = call()
+            except DeadlineExceeded as error:
+                # It was patient itself: a service that hangs is replaced in less time.
+                self._wait(error, since_s=begun_s)
             except _PASSING as error:
-                self._wait(error)
+                self._wait(error, since_s=self._clock())
             else:
                 self.answered()
                 return result
@@ -61,11 +65,10 @@ class Patience:
         self._has_answered = True
         self._end_s = None
 
-    def _wait(self, error: ShoalError) -> None:
+    def _wait(self, error: ShoalError, *, since_s: float) -> None:
         self._ensemble.check()
-        now_s = self._clock()
         if self._end_s is None:
-            self._end_s = now_s + PATIENCE_SECONDS
-        if not self._has_answered or now_s > self._end_s:
+            self._end_s = since_s + PATIENCE_SECONDS
+        if not self._has_answered or self._clock() >= self._end_s:
             raise error
         self._ensemble.wait(_PERIOD_SECONDS)
