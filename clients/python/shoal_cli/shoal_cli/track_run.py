@@ -1,16 +1,16 @@
 """Carries a plan out: the model, one job per video, the files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from shoal_cli import messages
 from shoal_cli.files import write_whole
 from shoal_cli.interruption import Interrupted
+from shoal_cli.saved_settings import saved_settings
 from shoal_cli.session import Session
 from shoal_cli.track_plan import Output, TrackPlan
-from shoal_cli.track_settings import settings_from_document
 from shoal_client import ExportSummary, Job, JobState, LabelSet
 from shoal_core.errors import (
     Cancelled,
@@ -89,24 +89,14 @@ class TrackRun:
             _check_different({video: self._jobs[video] for video in output.videos})
 
     def _save_config(self) -> None:
-        """Writes the settings of the jobs; where those of several videos differ, the command's."""
         if self._plan.save_config is None:
             return
-        first, *others = [
-            settings_from_document(self._patiently(partial(self._shoal.jobs.settings, job.name)))
+        documents = [
+            self._patiently(partial(self._shoal.jobs.settings, job.name))
             for job in self._jobs.values()
         ]
-        asked = self._plan.settings
-        if any(other.frames != first.frames for other in others):
-            first = replace(
-                first,
-                frames=asked.frames,
-                only=asked.only,
-                labels=None if asked.labels is None else str(Path(asked.labels).absolute()),
-            )
-        if any(other.centroids != first.centroids for other in others):
-            first = replace(first, centroids=str(self._plan.centroids))
-        write_whole(self._plan.save_config, first.to_json())
+        settings = saved_settings(documents, self._plan.settings)
+        write_whole(self._plan.save_config, settings.to_json())
 
     def _end_orphans(self) -> None:
         """Cancels what a killed command has left running; its own command resumes it.

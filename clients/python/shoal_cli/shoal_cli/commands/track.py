@@ -58,7 +58,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     choice = group.add_mutually_exclusive_group()
     choice.add_argument(
-        "--frames", metavar="LIST", help="as in 0-255,300, ends included (all, or the document's)"
+        "--frames", metavar="LIST", help="as in 0-255,300, ends included; or all (all)"
     )
     for kind, meaning in (
         ("labeled", "those with an instance that a person made"),
