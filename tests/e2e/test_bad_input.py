@@ -23,6 +23,7 @@ def places(
     folder = tmp_path_factory.mktemp("places")
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("this is no video\n" * 1000)
+    (folder / "text.slp").write_text("these are no predictions\n")
     (folder / "cut.mp4").write_bytes(video.read_bytes()[:20_000])
     models = shared_data / "models"
     good, single = (
@@ -113,6 +114,10 @@ def test_a_running_ensemble_is_used(running: Path, places: dict[str, Path]) -> N
         ("track {video} -m {model} -o {out} --config {typo.json}", "peak_treshold"),
         ("track {video} -m {model} -o {out} --frames 1000-1100", "1100"),
         ("track {video} -m {model} -o {out} --frames x-y", "x-y"),
+        ("track {video} -m {model} -o {out} --frames 0,5,2000-2001,3000", "2000-2001"),
+        ("track {video} -m {model} -o {out} --only-labeled-frames", "--labels"),
+        ("track {video} -m {model} -o {out} --n-points 1", "n_points"),
+        ("track {video} -m {model} -o {out} --config {text.slp}", "text.slp"),
         ("track {video} -m {model} -o {out} --centroids {typo.json}", "typo.json"),
         ("track {video} -m {model} -o missing/out.slp", "missing"),
         ("track {video} -m {model} -o /proc/out.slp", "/proc"),
