@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
 from shoal_serving.importing.torch_backbone import Backbone
-from shoal_serving.importing.torch_convnext import ConvNext
+from shoal_serving.importing.torch_convnext import encode_convnext
 from shoal_serving.importing.torch_files import CONFIG_FILE
 from shoal_serving.importing.torch_heads import TorchHead, read_classes, read_heads
 from shoal_serving.importing.torch_numbers import positive
+from shoal_serving.importing.torch_patches import PatchBackbone
 from shoal_serving.importing.torch_skeleton import read_skeleton
+from shoal_serving.importing.torch_swin import encode_swin
 from shoal_serving.importing.torch_unet import UNet
 
 STAGE_NAMES = {
@@ -33,7 +36,8 @@ STAGE_NAMES = {
 
 BACKBONES: Mapping[str, Callable[[Mapping[str, Any]], Backbone]] = {
     "unet": UNet.parse,
-    "convnext": ConvNext.parse,
+    "convnext": partial(PatchBackbone.parse, encode_convnext),
+    "swint": partial(PatchBackbone.parse, encode_swin),
 }
 """Key of the backbone in sleap-nn's configuration → what reads it."""
 

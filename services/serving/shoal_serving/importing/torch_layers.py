@@ -48,10 +48,11 @@ class TorchLayers:
         )
         return Feature(value, len(kernel))
 
-    def patches(self, name: str, feature: Feature, size: int, stride: int, pad: int) -> Feature:
+    def patches(self, name: str, feature: Feature, stride: int, pad: int) -> Feature:
         """Returns a convolution whose pixels are `stride` apart, `pad` zeros on every side."""
-        kernel = self.tensors.take(f"{name}.weight", (None, feature.channels, size, size))
-        shape = {"kernel_shape": [size, size], "strides": [stride, stride], "pads": [pad] * 4}
+        kernel = self.tensors.take(f"{name}.weight", (None, feature.channels, None, None))
+        size = list(kernel.shape[2:])
+        shape = {"kernel_shape": size, "strides": [stride, stride], "pads": [pad] * 4}
         value = self._node(name, "Conv", feature.value, kernel, len(kernel), **shape)
         return Feature(value, len(kernel))
 
@@ -63,12 +64,16 @@ class TorchLayers:
         value = self._node(name, "Conv", feature.value, kernel, channels, **shape)
         return Feature(value, channels)
 
-    def pointwise(self, name: str, feature: Feature) -> Feature:
+    def pointwise(self, name: str, feature: Feature, *, has_bias: bool = True) -> Feature:
         """Returns a fully connected layer of each pixel's channels."""
         weights = self.tensors.take(f"{name}.weight", (None, feature.channels))
-        kernel = weights[:, :, None, None]
-        value = self._node(name, "Conv", feature.value, kernel, len(kernel), kernel_shape=[1, 1])
-        return Feature(value, len(kernel))
+        kernel, filters = weights[:, :, None, None], len(weights)
+        if has_bias:
+            value = self._node(name, "Conv", feature.value, kernel, filters, kernel_shape=[1, 1])
+        else:
+            constant = self.graph.constant(kernel, FLOAT)
+            value = self.graph.op("Conv", feature.value, constant, kernel_shape=[1, 1])
+        return Feature(value, filters)
 
     def normalized(self, name: str, feature: Feature, epsilon: float) -> Feature:
         """Returns each pixel's channels with mean 0 and variance 1, scaled and shifted."""

@@ -67,6 +67,17 @@ CONVNEXT_VARIANTS = {
     "coarse patches": {"stem_patch_stride": 4, "max_stride": 64},
     "kernels of 5, blocks of 3": {"kernel_size": 5, "convs_per_block": 3},
 }
+SWIN = {
+    **{"arch": {"embed": 4, "depths": [2, 2, 1, 1], "num_heads": [1, 2, 2, 4]}, "model_type": ""},
+    **{"max_stride": 32, "patch_size": 4, "stem_patch_stride": 2, "in_channels": 1, "stacks": 1},
+    **{"kernel_size": 3, "filters_rate": 2, "convs_per_block": 2, "up_interpolate": True},
+    **{"output_stride": 2, "window_size": 7},
+}
+SWIN_VARIANTS = {
+    "colour, windows of 5": {"in_channels": 3, "window_size": 5},
+    "windows that fit, transposed": {"window_size": 8, **TRANSPOSED},
+    "coarse patches": {"stem_patch_stride": 4, "max_stride": 64},
+}
 NODES = ["A", "B", "C"]
 EDGES = [["A", "B"], ["B", "C"]]
 CLASSES = ["female", "male"]
@@ -187,6 +198,11 @@ def test_variants_of_the_network_equal_a_forward_pass_in_torch(tmp_path, variant
 def test_variants_of_convnext_equal_a_forward_pass_in_torch(tmp_path, variant):
     config = {**CONVNEXT, **CONVNEXT_VARIANTS[variant]}
     assert_backbone_equals_torch(tmp_path, "convnext", config)
+
+
+@pytest.mark.parametrize("variant", SWIN_VARIANTS)
+def test_variants_of_swin_equal_a_forward_pass_in_torch(tmp_path, variant):
+    assert_backbone_equals_torch(tmp_path, "swint", {**SWIN, **SWIN_VARIANTS[variant]})
 
 
 def assert_backbone_equals_torch(tmp_path, name, backbone):

@@ -14,6 +14,8 @@ import yaml
 from torch import nn
 from torch.nn import functional
 
+from tests.unit.serving.importing import torch_encoders
+
 STEM_KERNEL_SIZE = 7
 HEAD_CLASSES = {
     "single_instance": {"confmaps": "SingleInstanceConfmapsHead"},
@@ -63,12 +65,16 @@ class Network(nn.Module):
         model = config["model_config"]
         ((name, self.backbone),) = [b for b in model["backbone_config"].items() if b[1] is not None]
         ((kind, parts),) = [h for h in model["head_configs"].items() if h[1] is not None]
-        self.encode = {"unet": self._unet, "convnext": self._convnext}[name]
+        self.encode = {
+            "unet": self._unet,
+            "convnext": self._convnext,
+            "swint": self._swin,
+        }[name]
         self.decoder = "decoders.0" if name == "unet" else "dec"
         self.prefix = "stack0_dec" if name == "unet" else "dec"
         self.heads = [(name, parts[part]) for part, name in HEAD_CLASSES[kind].items()]
         self.edge_count = len(parts.get("pafs", {}).get("edges", ()))
-        self.layers, self.scales = nn.ModuleDict(), nn.ParameterDict()
+        self.layers, self.tensors = nn.ModuleDict(), nn.ParameterDict()
         if name == "unet":
             self.filters = self.backbone["filters"]
             self.stem_blocks = int(np.log2(self.backbone["stem_stride"] or 1))
@@ -77,7 +83,8 @@ class Network(nn.Module):
             ups = self.backbone["max_stride"] // self.backbone["output_stride"]
             self.ups = int(np.log2(ups)) + self.stem_blocks
         else:
-            self.filters = self.backbone["arch"]["channels"][0]
+            arch = self.backbone["arch"]
+            self.filters = arch["embed"] if name == "swint" else arch["channels"][0]
             self.stem_blocks, self.blocks = 1, 3
             self.stride = 16 * self.backbone["stem_patch_stride"]
             self.ups = int(np.log2(self.stride // self.backbone["output_stride"]))
@@ -86,7 +93,7 @@ class Network(nn.Module):
     def names(self):
         """Returns the tensors by their names in a checkpoint."""
         names = {}
-        for key, tensor in {**self.layers.state_dict(), **self.scales.state_dict()}.items():
+        for key, tensor in {**self.layers.state_dict(), **self.tensors.state_dict()}.items():
             names[f"model.{key.replace('/', '.')}"] = tensor
         return names
 
@@ -130,40 +137,16 @@ class Network(nn.Module):
             x = self._middle(prefixes, x, self._filters(self.stem_blocks + self.blocks))
         return x, skips
 
+    def _patches(self, x, encode, channels):
+        x, starts = encode(self, x)
+        filters = int(channels * self.backbone["filters_rate"])
+        return self._middle(["convnext"] * 2, functional.max_pool2d(x, 2), filters), starts
+
     def _convnext(self, x):
-        config, name = self.backbone, "backbone.enc.features"
-        channels, depths = config["arch"]["channels"], config["arch"]["depths"]
-        size, stride = config["stem_patch_kernel"], config["stem_patch_stride"]
-        x = self._layer(f"{name}.0.0", nn.Conv2d, x, channels[0], size, stride, 1)
-        skips = [self._normalized(f"{name}.0.1", x)]
-        for stage, depth in enumerate(depths):
-            x = skips[-1]
-            for block in range(depth):
-                x = self._convnext_block(f"{name}.{2 * stage + 1}.{block}", x)
-            if stage < len(depths) - 1:
-                x = self._normalized(f"{name}.{2 * stage + 2}.0", x)
-                down = f"{name}.{2 * stage + 2}.1"
-                skips.append(self._layer(down, nn.Conv2d, x, channels[stage + 1], 2, 2))
-        x = functional.max_pool2d(x, 2)
-        return self._middle(["convnext"] * 2, x, int(channels[-1] * config["filters_rate"])), skips
+        return self._patches(x, torch_encoders.convnext, self.backbone["arch"]["channels"][-1])
 
-    def _convnext_block(self, name, x):
-        channels = x.shape[1]
-        made = self._layer(f"{name}.block.0", nn.Conv2d, x, channels, 7, padding=3, groups=channels)
-        made = self._normalized(f"{name}.block.2", made).movedim(1, -1)
-        made = self._layer(f"{name}.block.3", nn.Linear, made, 4 * channels, axis=-1)
-        made = functional.gelu(made)
-        made = self._layer(f"{name}.block.5", nn.Linear, made, channels, axis=-1).movedim(-1, 1)
-        key = f"{name}.layer_scale".replace(".", "/")
-        if key not in self.scales:
-            self.scales[key] = nn.Parameter(torch.ones(channels, 1, 1))
-        return x + self.scales[key] * made
-
-    def _normalized(self, name, x):
-        key = name.replace(".", "/")
-        if key not in self.layers:
-            self.layers[key] = nn.LayerNorm(x.shape[1], eps=1e-6)
-        return self.layers[key](x.movedim(1, -1)).movedim(-1, 1)
+    def _swin(self, x):
+        return self._patches(x, torch_encoders.swin, self.filters * 8)
 
     def _filters(self, block):
         return int(self.filters * self.backbone["filters_rate"] ** max(0, block))
@@ -182,7 +165,7 @@ class Network(nn.Module):
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         else:
             up = nn.ConvTranspose2d
-            x = self._layer(f"{name}_trans_conv", up, x, filters, 3, 2, 1, 1).relu()
+            x = self.layer(f"{name}_trans_conv", up, x, filters, 3, 2, 1, 1).relu()
         if skip is None:
             return self._convs(f"{name}_refine_conv", 1, x, filters)
         return self._convs(f"{name}_refine_conv", 2, torch.cat([skip, x], dim=1), filters)
@@ -192,9 +175,9 @@ class Network(nn.Module):
             x = deepest.amax((2, 3))
             for index in range(part["num_fc_layers"]):
                 fc = f"{layer}.pre_classification{index}_fc"
-                x = self._layer(fc, nn.Linear, x, part["num_fc_units"]).relu()
+                x = self.layer(fc, nn.Linear, x, part["num_fc_units"]).relu()
             classes = len(part["classes"])
-            return self._layer(f"{layer}.{name}", nn.Linear, x, classes).softmax(-1)
+            return self.layer(f"{layer}.{name}", nn.Linear, x, classes).softmax(-1)
         counts = {
             "CentroidConfmapsHead": 1,
             "PartAffinityFieldsHead": 2 * self.edge_count,
@@ -202,21 +185,34 @@ class Network(nn.Module):
         }
         channels = counts.get(name) or len(part["part_names"])
         feature = features[part["output_stride"]]
-        made = self._layer(f"{layer}.{name}.0", nn.Conv2d, feature, channels, 1)
+        made = self.layer(f"{layer}.{name}.0", nn.Conv2d, feature, channels, 1)
         is_probability = name == "ClassMapsHead" or part.get("use_sigmoid_activation")
         return made.sigmoid() if is_probability else made
 
     def _convs(self, name, count, x, filters, size=None):
         size = size or self.backbone["kernel_size"]
         for index in range(count):
-            x = self._layer(f"{name}{index}", nn.Conv2d, x, filters, size, padding="same").relu()
+            x = self.layer(f"{name}{index}", nn.Conv2d, x, filters, size, padding="same").relu()
         return x
 
-    def _layer(self, name, make, x, *arguments, axis=1, **named):
+    def layer(self, name, make, x, *arguments, axis=1, **named):
         key = name.replace(".", "/")
         if key not in self.layers:
             self.layers[key] = make(x.shape[axis], *arguments, **named)
         return self.layers[key](x)
+
+    def linear(self, name, x, units, *, bias=True):
+        return self.layer(name, nn.Linear, x, units, axis=-1, bias=bias)
+
+    def normalized(self, name, x, epsilon):
+        made = self.layer(name, nn.LayerNorm, x.movedim(1, -1), axis=-1, eps=epsilon)
+        return made.movedim(-1, 1)
+
+    def tensor(self, name, *shape):
+        key = name.replace(".", "/")
+        if key not in self.tensors:
+            self.tensors[key] = nn.Parameter(torch.ones(shape))
+        return self.tensors[key]
 
 
 def read_network(folder: Path) -> Network:
@@ -246,8 +242,8 @@ def write_folder(folder: Path, config: dict, seed: int = 0) -> Path:
                 nn.init.kaiming_normal_(tensor, nonlinearity="relu")
             else:
                 tensor.normal_(0, 0.1)
-        for scale in network.scales.values():
-            scale.normal_(0, 0.3)
+        for tensor in network.tensors.values():
+            tensor.normal_(0, 0.3)
     folder.mkdir()
     torch.save({"state_dict": network.names()}, folder / "best.ckpt")
     (folder / "training_config.yaml").write_text(yaml.safe_dump(config))
