@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from shoal_serving.graphs.builder import FLOAT, GraphBuilder
 from shoal_serving.importing.torch_folder import read_torch_folder
@@ -120,6 +121,15 @@ KINDS = {
         for count in (1, 3)
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads of so small layers wait for each other most of the time."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(count)
 
 
 def config_of(backbone, kind, head):
