@@ -89,7 +89,9 @@ def _position_bias(
     reach, heads = table.shape
     side = (math.isqrt(reach) + 1) // 2
     if (2 * side - 1) ** 2 != reach or channels % heads:
-        raise layers.tensors.mismatch(f"holds {name} of {heads} heads for windows of no square")
+        raise layers.tensors.mismatch(
+            f"holds {name} with {reach} biases of {heads} heads, which no square window has"
+        )
     layers.tensors.take(f"{name}.relative_position_index", (side**4,))
     rows, columns = np.divmod(np.arange(side * side), side)
     down, right = (place[:, None] - place + side - 1 for place in (rows, columns))

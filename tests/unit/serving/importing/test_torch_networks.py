@@ -8,6 +8,7 @@ from shoal_serving.graphs.builder import FLOAT, GraphBuilder
 from shoal_serving.importing.torch_folder import read_torch_folder
 from tests.unit.serving.graphs.running import UNKNOWN_SHAPE, read_frames, session
 from tests.unit.serving.importing import torch_unet
+from tests.unit.serving.importing.torch_copies import change_weights, refused
 
 MODELS = [
     "minimal_instance_single_instance",
@@ -213,6 +214,18 @@ def test_variants_of_convnext_equal_a_forward_pass_in_torch(tmp_path, variant):
 @pytest.mark.parametrize("variant", SWIN_VARIANTS)
 def test_variants_of_swin_equal_a_forward_pass_in_torch(tmp_path, variant):
     assert_backbone_equals_torch(tmp_path, "swint", {**SWIN, **SWIN_VARIANTS[variant]})
+
+
+@pytest.mark.parametrize("shape", [(80, 1), (81, 3)], ids=["no square", "no share of channels"])
+def test_windows_and_heads_of_swin_that_cannot_be(tmp_path, shape):
+    head = {"confmaps": {"part_names": NODES, "output_stride": 2}}
+    config = config_of({"swint": {**SWIN, "window_size": 5}}, "single_instance", head)
+    folder = torch_unet.write_folder(tmp_path / "model", config)
+    table = "model.backbone.enc.features.1.0.attn.relative_position_bias_table"
+    change_weights(folder, lambda state: state.update({table: torch.ones(shape)}))
+    error = refused(folder, tmp_path / "v1")
+    assert error.reason == "MODEL_WEIGHTS_MISMATCH"
+    assert "features.1.0.attn" in error.message
 
 
 def assert_backbone_equals_torch(tmp_path, name, backbone):
