@@ -11,10 +11,10 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
-from shoal_common.channel import MESSAGE_OPTIONS
 from shoal_common.inference.contract import PoseContract
 from shoal_common.interceptors import ErrorInterceptor
 from shoal_common.shm_files import open_region
+from shoal_common.transport import MESSAGE_OPTIONS
 from shoal_core.errors import AlreadyExists, NotFound, ShoalError
 from shoal_core.skeleton import Skeleton
 

@@ -4,32 +4,33 @@ from importlib import resources
 
 import grpc
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Largest message either way; larger things are streamed in parts or named by reference."""
-
-MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-)
+from shoal_common.traced_channel import TracedChannel, TracedSyncChannel
+from shoal_common.transport import KEEPALIVE, MESSAGE_OPTIONS
 
 
 def open_channel(target: str) -> grpc.aio.Channel:
     """Returns a channel to `host:port` or `unix:/path`; it connects when first used.
 
-    Retries follow `retry.json` beside the protos: idempotent methods only.
+    Retries follow `retry.json` beside the protos: idempotent methods only. Calls carry the
+    trace that they run under, or a new one.
     """
-    return grpc.aio.insecure_channel(target, options=_channel_options())
+    return TracedChannel(grpc.aio.insecure_channel(target, options=channel_options()))
 
 
-def open_sync_channel(target: str) -> grpc.Channel:
-    """Returns the like of `open_channel` for callers without an event loop."""
-    return grpc.insecure_channel(target, options=_channel_options())
+def open_sync_channel(target: str, trace_id: str | None = None) -> grpc.Channel:
+    """Returns the like of `open_channel` for callers without an event loop.
+
+    Calls that run under no trace go under `trace_id`.
+    """
+    return TracedSyncChannel(grpc.insecure_channel(target, options=channel_options()), trace_id)
 
 
-def _channel_options() -> list[tuple[str, int | str]]:
+def channel_options() -> list[tuple[str, int | str]]:
+    """Returns the options of every channel of the project."""
     retry_policy = (resources.files("shoal") / "retry.json").read_text()
     return [
         *MESSAGE_OPTIONS,
+        *KEEPALIVE.client_options,
         ("grpc.service_config", retry_policy),
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from shoal_common.logs import LogFormat
 from shoal_core.errors import InvalidArgument, NotFound
 
 Config = TypeVar("Config")
@@ -22,9 +23,17 @@ class ServerConfig:
     listen: str
     """host:port or unix:/path; the whole machine can reach host 0.0.0.0, so prefer 127.0.0.1."""
     drain_seconds: float = 5.0
-    """Time that running calls have to end after SIGTERM."""
+    """Time that running calls have to end after SIGTERM; a second SIGTERM ends them at once."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    """Least level of Python's logging that reaches standard error."""
+    """Least level of Python's logging that reaches standard error; DEBUG has a line per call."""
+    log_format: LogFormat = "text"
+    """`text` for people, `json` for programs: one object a line (see `shoal_common.logs`)."""
+    reflection: bool | None = None
+    """Whether callers may list services and messages. None: only where this machine alone can
+    reach them, on a Unix socket or a loopback address."""
+    metrics_listen: str = "auto"
+    """host:port where Prometheus may scrape; `auto`: the port of `listen` + 2000, nothing on a
+    Unix socket; `off`."""
 
 
 def load_config(config_type: type[Config], path: Path | None, settings: Sequence[str]) -> Config:

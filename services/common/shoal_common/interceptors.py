@@ -3,7 +3,6 @@
 Typed errors, one log line a failure, and the caller's deadline for what is asked of others.
 """
 
-import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -14,23 +13,15 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from shoal_common import deadlines
+from shoal_common.handlers import Context, is_of_grpc, wrap
 from shoal_common.status import from_os_error, to_status
+from shoal_common.tracing import current_trace_id
 from shoal_core.errors import Internal, ShoalError
 
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # generic for the type checker only
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any] | None
-
-Context = grpc.aio.ServicerContext[Any, Any]
-_OWN_PREFIX = "/grpc."  # health and reflection speak gRPC's own conventions
-_KINDS = {
-    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
-}
-"""(request streams, response streams) → attribute of a handler, and what makes another one."""
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -48,19 +39,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Wraps the method's handler."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        if handler is None or method.startswith(_OWN_PREFIX):
+        if handler is None or is_of_grpc(method):
             return handler
-        attribute, make = _KINDS[(handler.request_streaming, handler.response_streaming)]
-        behavior = getattr(handler, attribute)
-        wrapped = (
-            _guard_stream(behavior, method)
-            if inspect.isasyncgenfunction(behavior)
-            else _guard_unary(behavior, method)
-        )
-        return make(
-            wrapped,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+        return wrap(
+            handler,
+            unary=lambda behavior: _guard_unary(behavior, method),
+            stream=lambda behavior: _guard_stream(behavior, method),
         )
 
 
@@ -107,7 +91,20 @@ def error_status(error: Exception, where: str) -> status_pb2.Status:
     if isinstance(error, OSError):
         error = from_os_error(error) or error
     if isinstance(error, ShoalError):
-        logger.info("%s failed: %s: %s", where, error.reason, error.message)
+        fields = {"reason": error.reason}
+        logger.info("%s failed: %s: %s", where, error.reason, error.message, extra=fields)
         return to_status(error)
-    logger.error("%s failed with a bug", where, exc_info=error)
-    return to_status(Internal("INTERNAL", "Shoal failed; its log has the details.", where=where))
+    logger.error("%s failed with a bug", where, exc_info=error, extra={"reason": "INTERNAL"})
+    return to_status(_internal(where))
+
+
+def _internal(where: str) -> Internal:
+    trace_id = current_trace_id()
+    if trace_id is None:
+        return Internal("INTERNAL", "Shoal failed; its log has the details.", where=where)
+    return Internal(
+        "INTERNAL",
+        f"Shoal failed; its log has the details under trace_id={trace_id}.",
+        where=where,
+        trace_id=trace_id,
+    )

@@ -152,6 +152,11 @@ class FrameRing:
         """Size of all slots together: what an engine registers, from offset 0."""
         return self.slot_count * self.slot_bytes
 
+    @property
+    def used_slot_count(self) -> int:
+        """Slots that somebody holds."""
+        return self._free.count(False)
+
     def acquire(self, count: int, timeout_s: float | None = None) -> Slots:
         """Returns `count` neighbouring slots, waiting in this thread until they are free.
 

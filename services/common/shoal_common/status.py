@@ -22,6 +22,7 @@ Lost at the boundary: the traceback and the chained cause; they stay in the serv
 """
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,6 +35,8 @@ from shoal_core import errors
 DOMAIN = "shoal"
 
 _DETAILS_KEY = "grpc-status-details-bin"
+_TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
+"""What gRPC itself says, at either end; it has no code of its own for that."""
 
 _CODES: dict[type[errors.ShoalError], int] = {
     errors.InvalidArgument: code_pb2.INVALID_ARGUMENT,
@@ -93,12 +96,26 @@ def from_rpc_error(error: grpc.RpcError, peer: str) -> errors.ShoalError:
         if key == _DETAILS_KEY:
             return from_status(status_pb2.Status.FromString(value))
     code = error.code()
+    too_large = _TOO_LARGE.search(error.details() or "")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and too_large is not None:
+        return _message_too_large(int(too_large[1]), int(too_large[2]), peer)
     if code is grpc.StatusCode.CANCELLED:
         # Nobody here has cancelled it (that raises CancelledError): the peer is going down.
         code = grpc.StatusCode.UNAVAILABLE
     error_type = _TYPES.get(code.value[0], errors.Internal)
     details = (error.details() or "no details").splitlines()[0]
     return error_type(code.name, f"The call to {peer} failed: {details}.", peer=peer)
+
+
+def _message_too_large(size_bytes: int, limit_bytes: int, peer: str) -> errors.ResourceExhausted:
+    return errors.ResourceExhausted(
+        "MESSAGE_TOO_LARGE",
+        f"A message of {size_bytes} bytes to or from {peer} is over the limit of {limit_bytes} "
+        "bytes; put less into one message, or name large things by reference.",
+        peer=peer,
+        size_bytes=size_bytes,
+        limit_bytes=limit_bytes,
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_common.channel import MAX_MESSAGE_BYTES
+from shoal_common.transport import MAX_MESSAGE_BYTES
 from shoal_core.errors import InvalidArgument
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shoal.decode.v1 import decode_pb2 as pb
 from shoal.decode.v1 import decode_pb2_grpc as pb_grpc
-from shoal_common.interceptors import Context
+from shoal_common.handlers import Context
 from shoal_common.roots import AllowedRoots
 from shoal_common.status import to_status
 from shoal_core.errors import InvalidArgument, ShoalError

@@ -1,6 +1,6 @@
 """The Open Inference Protocol v2, `inference.GRPCInferenceService`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from importlib import metadata
 from typing import Any
@@ -9,7 +9,8 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
-from shoal_common.interceptors import Context, error_status
+from shoal_common.handlers import Context
+from shoal_common.interceptors import error_status
 from shoal_common.ordering import in_order
 from shoal_engine import describe
 from shoal_engine.inference import Inference
@@ -25,11 +26,17 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
     """Serves models of a repository; errors carry the codes that Triton gives them."""
 
     def __init__(
-        self, *, inference: Inference, repository: ModelRepository, regions: Regions
+        self,
+        *,
+        inference: Inference,
+        repository: ModelRepository,
+        regions: Regions,
+        is_ready: Callable[[], bool],
     ) -> None:
         self._inference = inference
         self._repository = repository
         self._regions = regions
+        self._is_ready = is_ready
 
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: Context
@@ -40,8 +47,8 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
     async def ServerReady(
         self, request: pb.ServerReadyRequest, context: Context
     ) -> pb.ServerReadyResponse:
-        """Whether models can be loaded and run."""
-        return pb.ServerReadyResponse(ready=True)
+        """Whether the models of the start are loaded and others can be."""
+        return pb.ServerReadyResponse(ready=self._is_ready())
 
     async def ModelReady(
         self, request: pb.ModelReadyRequest, context: Context

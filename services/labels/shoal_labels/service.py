@@ -7,7 +7,7 @@ from contextlib import aclosing
 from shoal.labels.v1 import labels_pb2 as pb
 from shoal.labels.v1 import labels_pb2_grpc as pb_grpc
 from shoal_common import paging
-from shoal_common.interceptors import Context
+from shoal_common.handlers import Context
 from shoal_common.roots import AllowedRoots
 from shoal_labels import convert
 from shoal_labels.exchange import Exchange

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from shoal.common.v1 import video_pb2
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common import convert_parameters, frame_ranges, paging
-from shoal_common.interceptors import Context
+from shoal_common.handlers import Context
 from shoal_core.errors import InvalidArgument
 from shoal_orchestrator import convert
 from shoal_orchestrator.dispatcher import Dispatcher

@@ -3,7 +3,7 @@
 from google.rpc import code_pb2
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
-from shoal_common.interceptors import Context
+from shoal_common.handlers import Context
 from shoal_common.status import from_status
 from shoal_core.errors import InvalidArgument
 from shoal_orchestrator import convert

@@ -8,7 +8,7 @@ from typing import Any
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
 from shoal_common import names, paging
-from shoal_common.interceptors import Context
+from shoal_common.handlers import Context
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument
 from shoal_serving import convert

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from shoal.tracking.v1 import tracking_pb2 as pb
 from shoal.tracking.v1 import tracking_pb2_grpc as pb_grpc
-from shoal_common.interceptors import Context
+from shoal_common.handlers import Context
 from shoal_core.errors import InvalidArgument
 from shoal_tracking.sessions import Sessions
 

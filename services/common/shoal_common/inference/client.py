@@ -73,8 +73,9 @@ class InferenceClient:
     """
 
     def __init__(self, target: str) -> None:
-        self._channel = open_channel(target)
-        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self.channel = open_channel(target)
+        """The connection to the engine."""
+        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
         self._registered: set[str] = set()
         self._registering = asyncio.Lock()
         self._shares_memory = True
@@ -171,7 +172,7 @@ class InferenceClient:
 
     async def aclose(self) -> None:
         """Closes the channel."""
-        await self._channel.close()
+        await self.channel.close()
 
     async def _infer(
         self,
