@@ -101,9 +101,16 @@ class OpenVideos:
     """At most `limit` open videos; those that nobody uses are closed first, oldest first."""
 
     def __init__(self, *, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
+        """Videos that may be open at once."""
         self._idle: list[OpenVideo] = []
-        self._busy_count = 0
+        self.busy_count = 0
+        """Videos that are being read."""
+
+    @property
+    def idle_count(self) -> int:
+        """Videos that are kept open for the next caller."""
+        return len(self._idle)
 
     @asynccontextmanager
     async def borrow(self, path: Path, channels: "Channels | None") -> AsyncIterator[OpenVideo]:
@@ -115,14 +122,14 @@ class OpenVideos:
         """
         key = VideoKey(path, channels, await asyncio.to_thread(_signature, path))
         video = self._take_idle(key)
-        self._busy_count += 1
+        self.busy_count += 1
         try:
             if video is None:
                 self._make_room()
                 video = await _open(key)
             yield video
         finally:
-            self._busy_count -= 1
+            self.busy_count -= 1
             if video is not None:
                 self._idle.append(video)
 
@@ -138,13 +145,13 @@ class OpenVideos:
         return None
 
     def _make_room(self) -> None:
-        if self._busy_count > self._limit:
+        if self.busy_count > self.limit:
             raise ResourceExhausted(
                 "TOO_MANY_OPEN_VIDEOS",
-                f"{self._limit} videos are being read; try again later or raise max_open_videos.",
-                limit=self._limit,
+                f"{self.limit} videos are being read; try again later or raise max_open_videos.",
+                limit=self.limit,
             )
-        while self._busy_count + len(self._idle) > self._limit:
+        while self.busy_count + len(self._idle) > self.limit:
             self._idle.pop(0).close()
 
 

@@ -4,6 +4,8 @@ from functools import partial
 
 from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
+from shoal_common.inference.priority import Priority
+from shoal_common.metrics import Metrics
 from shoal_common.server import ServerBuilder, run_service
 from shoal_common.shm_files import sweep_dead_regions
 from shoal_common.watchdog import Watchdog
@@ -37,14 +39,29 @@ async def build(config: EngineConfig) -> ServerBuilder:
         streams.close()
         sweep_dead_regions()
 
-    service = InferenceService(inference=inference, repository=repository, regions=regions)
-    return (
-        ServerBuilder(config)
-        .add(add_GRPCInferenceServiceServicer_to_server, service, SERVICE_NAME)
-        .run_beside(regions.forget_dead)
-        .run_beside(watchdog.run)
-        .on_stop(stop)
+    builder = ServerBuilder(config, _metrics(streams, repository))
+    service = InferenceService(
+        inference=inference, repository=repository, regions=regions, is_ready=builder.is_ready
     )
+    builder.add(add_GRPCInferenceServiceServicer_to_server, service, SERVICE_NAME)
+    for model in config.models_at_start:
+        builder.start_with(partial(repository.load, model))
+    return builder.run_beside(regions.forget_dead).run_beside(watchdog.run).on_stop(stop)
+
+
+def _metrics(streams: Streams, repository: ModelRepository) -> Metrics:
+    metrics = Metrics("shoal_engine")
+    for priority in Priority:
+        labels = {"priority": priority.name.lower()}
+        count, capacity = partial(streams.request_count, priority), streams.capacity(priority)
+        metrics.gauge("queue_requests", "Requests running or waiting.", count, labels)
+        metrics.gauge("queue_capacity_requests", "Most of them.", partial(int, capacity), labels)
+    metrics.counter("queue_waits", "Requests that have begun.", lambda: streams.waits.count)
+    metrics.counter(
+        "queue_wait_seconds", "Time they had waited.", lambda: streams.waits.total_ns / 1e9
+    )
+    metrics.gauge("loaded_versions", "Model versions loaded.", lambda: len(repository.versions("")))
+    return metrics
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ class EngineConfig(ServerConfig):
     """
 
     model_repository: Path = field(kw_only=True)
-    """Folder with `<model>/<version>/`, made if missing; models are loaded on request only."""
+    """Folder with `<model>/<version>/`, made if missing."""
     intra_op_thread_count: int = 0
     """Threads of a request that is computed alone and undivided; 0 means all cores."""
     max_concurrent_requests: int = 0
@@ -30,6 +30,9 @@ class EngineConfig(ServerConfig):
     stall_seconds: float = 120.0
     """A frame, or a request that cannot be cut, that is computed for longer is stuck: the engine
     ends, to be started again."""
+    models_at_start: tuple[str, ...] = ()
+    """Models of the repository that are loaded and warmed, in every version, before the engine
+    is ready; it ends if one of them cannot be. All others are loaded on request."""
 
     def __post_init__(self) -> None:
         require_at_least(

@@ -1,6 +1,7 @@
 """Which model versions there are on disk, and which of them are loaded."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from shoal_common.names import RESOURCE_ID, check_id
 from shoal_core.errors import NotFound, ShoalError, Unavailable
 from shoal_engine.models import Model
 from shoal_engine.statistics import Statistics
+
+logger = logging.getLogger(__name__)
 
 Loader = Callable[[Path, str, int], Model]
 
@@ -119,6 +122,7 @@ class ModelRepository:
             self._failures[name, number] = error.message
             raise
         self._failures.pop((name, number), None)
+        logger.info("version %d of model %r is loaded", number, name)
         return Loaded(model, fingerprint)
 
     def unload(self, name: str, version: str = LATEST) -> None:

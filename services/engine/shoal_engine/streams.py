@@ -25,7 +25,7 @@ from shoal_common.inference.priority import Priority
 from shoal_common.watchdog import Watchdog
 from shoal_core.errors import Unavailable
 from shoal_engine.models import Arrays, Model
-from shoal_engine.statistics import Statistics
+from shoal_engine.statistics import Duration, Statistics
 from shoal_engine.turns import Turns
 from shoal_engine.work import Work
 
@@ -56,6 +56,16 @@ class Streams:
         ]
         for thread in self._threads:
             thread.start()
+        self.waits = Duration()
+        """From the arrival of requests to the start of their first part."""
+
+    def request_count(self, priority: Priority) -> int:
+        """Returns how many requests of a class run or wait."""
+        return Counter(self._works.values())[priority]
+
+    def capacity(self, priority: Priority) -> int:
+        """Returns how many of a class may; the next one is refused."""
+        return self._limits[priority]
 
     async def run(
         self,
@@ -86,7 +96,8 @@ class Streams:
             del self._works[work]
             self._turns.discard(work)
             work.stop()
-        statistics.queue.add(start_ns - arrival_ns)
+        for queue in (statistics.queue, self.waits):
+            queue.add(start_ns - arrival_ns)
         statistics.compute.add(end_ns - start_ns)
         return work.results()
 
@@ -107,8 +118,8 @@ class Streams:
             del turn, work
 
     def _check_queue(self, priority: Priority) -> None:
-        limit = self._limits[priority]
-        if Counter(self._works.values())[priority] >= limit:
+        limit = self.capacity(priority)
+        if self.request_count(priority) >= limit:
             raise Unavailable(
                 "QUEUE_FULL",
                 f"{limit} {priority.name.lower()} requests are being worked on or waiting "

@@ -3,6 +3,7 @@
 from shoal.labels.v1 import labels_pb2 as pb
 from shoal.labels.v1.labels_pb2_grpc import add_LabelsServiceServicer_to_server
 from shoal_common.folder_lock import FolderLock
+from shoal_common.metrics import Metrics
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
 from shoal_labels.config import LabelsConfig
@@ -36,7 +37,9 @@ async def build(config: LabelsConfig) -> ServerBuilder:
         await store.close()
         lock.release()
 
-    builder = ServerBuilder(config)
+    metrics = Metrics("shoal_labels")
+    metrics.gauge("draft_segments", "Segments being written.", lambda: store.draft_count)
+    builder = ServerBuilder(config, metrics)
     return builder.add(add_LabelsServiceServicer_to_server, service, SERVICE).on_stop(close)
 
 

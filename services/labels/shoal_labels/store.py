@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
@@ -13,6 +14,8 @@ from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment, SegmentTarge
 from shoal_labels.manifest import Manifest
 from shoal_labels.segments import SegmentFile, SegmentReader, SegmentWriter
 from shoal_labels.unbroken import Unbroken
+
+logger = logging.getLogger(__name__)
 
 SEGMENTS = "segments"
 """Folder of the segment files, below the store's folder."""
@@ -29,6 +32,8 @@ class LabelStore:
         self._pins: Counter[str] = Counter()
         self._doomed: set[str] = set()
         self._unbroken = Unbroken()
+        self.draft_count = 0
+        """Segments that are being written."""
 
     async def settle(self) -> None:
         """Waits until what is being made visible is."""
@@ -96,9 +101,11 @@ class LabelStore:
         path = self.folder / SEGMENTS / _file_name(target)
         writer = SegmentWriter(path, node_count)
         draft = SegmentDraft(self, writer, target, node_count)
+        self.draft_count += 1
         try:
             yield draft
         finally:
+            self.draft_count -= 1
             if not draft.is_finished:
                 writer.abandon()
 
@@ -133,6 +140,7 @@ class LabelStore:
             async with self._lock:
                 replaced = await self.manifest.put_segment(segment)
                 self._remove([replaced] if replaced is not None else [])
+            logger.info("segment %d of %s is committed", segment.index, segment.key.name)
         except BaseException:
             writer.abandon()
             raise

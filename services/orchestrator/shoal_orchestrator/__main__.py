@@ -1,10 +1,12 @@
 """The orchestrator's process: the only place that builds its parts."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common.channel import open_channel
 from shoal_common.folder_lock import FolderLock
+from shoal_common.metrics import Metrics
 from shoal_common.server import ServerBuilder, run_service
 from shoal_orchestrator.clock import Clock, SystemClock
 from shoal_orchestrator.config import OrchestratorConfig
@@ -14,9 +16,13 @@ from shoal_orchestrator.ledger import Ledger
 from shoal_orchestrator.peers import LabelSets, Models, Videos
 from shoal_orchestrator.schema import sqlite_url
 from shoal_orchestrator.service import JobsService
+from shoal_orchestrator.states import TaskState
 from shoal_orchestrator.work_queue import WorkQueueService
 
-_SERVICES = jobs_pb2.DESCRIPTOR.services_by_name
+_JOBS, _WORK_QUEUE = (
+    jobs_pb2.DESCRIPTOR.services_by_name[name].full_name
+    for name in ("JobsService", "WorkQueueService")
+)
 
 
 async def build(config: OrchestratorConfig, clock: Clock | None = None) -> ServerBuilder:
@@ -24,13 +30,16 @@ async def build(config: OrchestratorConfig, clock: Clock | None = None) -> Serve
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         dispatcher = await _dispatcher(config, clock, stack)
+        builder = ServerBuilder(config, _metrics(dispatcher))
         decode, serving = open_channel(config.decode_target), open_channel(config.serving_target)
-        stack.push_async_callback(decode.close)
-        stack.push_async_callback(serving.close)
+        for name, channel in (("decode", decode), ("serving", serving)):
+            stack.push_async_callback(channel.close)
+            builder.depends_on(name, channel, needed_by=[_JOBS])  # workers need the ledger only
         label_sets = None
         if config.labels_target is not None:
             labels = open_channel(config.labels_target)
             stack.push_async_callback(labels.close)
+            builder.depends_on("labels", labels)  # asked for the jobs that name centroids
             label_sets = LabelSets(labels)
         jobs = JobsService(
             dispatcher=dispatcher,
@@ -40,18 +49,20 @@ async def build(config: OrchestratorConfig, clock: Clock | None = None) -> Serve
             segment_frame_count=config.segment_frame_count,
         )
         queue = WorkQueueService(dispatcher=dispatcher, lease_seconds=config.lease_seconds)
-        builder = ServerBuilder(config)
-        builder.add(
-            jobs_pb2_grpc.add_JobsServiceServicer_to_server,
-            jobs,
-            _SERVICES["JobsService"].full_name,
-        )
-        builder.add(
-            jobs_pb2_grpc.add_WorkQueueServiceServicer_to_server,
-            queue,
-            _SERVICES["WorkQueueService"].full_name,
-        )
+        builder.add(jobs_pb2_grpc.add_JobsServiceServicer_to_server, jobs, _JOBS)
+        builder.add(jobs_pb2_grpc.add_WorkQueueServiceServicer_to_server, queue, _WORK_QUEUE)
         return builder.run_beside(dispatcher.sweep).on_stop(stack.pop_all().aclose)
+
+
+def _metrics(dispatcher: Dispatcher) -> Metrics:
+    metrics = Metrics("shoal_orchestrator")
+    for state in (TaskState.PENDING, TaskState.LEASED):
+        metrics.gauge(
+            f"{state.name.lower()}_tasks",
+            "Tasks of jobs that go on.",
+            partial(dispatcher.task_count, state),
+        )
+    return metrics
 
 
 async def _dispatcher(

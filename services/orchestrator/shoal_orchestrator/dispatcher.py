@@ -6,12 +6,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from shoal_common.tracing import trace_id_of
 from shoal_core.errors import ResourceExhausted, ShoalError, Unavailable
 from shoal_orchestrator.changes import Changes
 from shoal_orchestrator.clock import Clock
 from shoal_orchestrator.leases import Lease, Leases
 from shoal_orchestrator.ledger import Ledger
 from shoal_orchestrator.records import Count, Job, LeasedTask, NewJob, TaskKey, TaskKind
+from shoal_orchestrator.states import TaskState
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +43,15 @@ class Dispatcher:
         for task in await self._ledger.leased():
             self._leases.add(task, now_seconds=self._clock.monotonic_seconds(), heard_of=False)
 
+    async def task_count(self, state: TaskState) -> int:
+        """Returns how many tasks of jobs that go on are in a state."""
+        async with self._one_at_a_time:
+            return await self._ledger.task_count(state)
+
     async def submit(self, new: NewJob) -> Job:
         """Queues a job; see `Ledger.submit`."""
         job = await self._change(lambda: self._ledger.submit(new))
+        logger.info("%s: its tasks go under trace_id=%s", job.name, trace_id_of(job.name))
         self._changes.announce(_TASKS)
         self._changes.announce(job.name)
         return self._with_leases(job)

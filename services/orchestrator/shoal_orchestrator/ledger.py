@@ -120,6 +120,11 @@ class Ledger:
         async with self._engine.begin() as connection:
             return await task_rows.leased(connection)
 
+    async def task_count(self, state: TaskState) -> int:
+        """Returns how many tasks of jobs that go on are in a state."""
+        async with self._engine.begin() as connection:
+            return await task_rows.count(connection, state)
+
     async def reclaim(self, key: TaskKey, token: int) -> LeasedTask:
         """Gives a task back to the worker that still holds it, under the same token.
 

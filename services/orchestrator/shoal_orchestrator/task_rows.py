@@ -76,6 +76,16 @@ async def leased(connection: AsyncConnection) -> list[LeasedTask]:
     return [_task(row).task for row in rows.mappings()]
 
 
+async def count(connection: AsyncConnection, state: TaskState) -> int:
+    """Returns how many tasks of jobs that go on are in a state."""
+    query = (
+        select(func.count())
+        .select_from(TASKS.join(JOBS, TASKS.c.job_sequence == JOBS.c.sequence))
+        .where(TASKS.c.state == state.value, JOBS.c.state.in_(_ACTIVE))
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
 async def move(
     connection: AsyncConnection, row: TaskRow, state: TaskState, **values: object
 ) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from shoal.serving.v1 import serving_pb2_grpc
 from shoal_common.inference.client import InferenceClient
+from shoal_common.metrics import Metrics
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
 from shoal_serving.config import ServingConfig
@@ -48,13 +49,22 @@ async def build(
         engine_target=config.engine_target,
     )
 
+    metrics = Metrics("shoal_serving")
+    metrics.gauge(
+        "deployed_versions",
+        "Model versions kept loaded on the engine.",
+        lambda: deployments.watched_version_count,
+    )
+
     async def close() -> None:
         await client.aclose()
         registry.close()
 
     return (
-        ServerBuilder(config)
+        ServerBuilder(config, metrics)
         .add(serving_pb2_grpc.add_ServingServiceServicer_to_server, service, SERVICE_NAME)
+        # Without an engine the registry still answers, and watchers wait.
+        .depends_on("engine", client.channel)
         .run_beside(deployments.end_watches_on_stop)
         .on_stop(close)
     )

@@ -47,6 +47,11 @@ class Deployments:
         self._changed = asyncio.Event()
         self._is_stopping = False
 
+    @property
+    def watched_version_count(self) -> int:
+        """Versions that are, or were, watched and kept loaded."""
+        return len(self._loaded)
+
     def registry_changed(self) -> None:
         """Makes every watcher look again at once: an alias has moved, a version has come."""
         self._changed.set()

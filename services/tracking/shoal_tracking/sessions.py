@@ -50,7 +50,8 @@ class Sessions:
         self._live_frame_count = live_frame_count
         # One read and one closing a session at most, so that none waits for another one's video.
         self._threads = ThreadPoolExecutor(2 * max_session_count, thread_name_prefix="session")
-        self._session_count = 0
+        self.session_count = 0
+        """Sessions that are open."""
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -65,13 +66,13 @@ class Sessions:
             Unavailable: ENGINE_UNAVAILABLE.
             DeadlineExceeded: ENGINE_UNAVAILABLE when the call has no time to wait for one.
         """
-        if self._session_count >= self._max_session_count:
+        if self.session_count >= self._max_session_count:
             raise ResourceExhausted(
                 "SESSION_LIMIT",
                 f"{self._max_session_count} sessions are open; end one or raise max_session_count.",
                 max_session_count=self._max_session_count,
             ).after(_RETRY_AFTER_SECONDS)
-        self._session_count += 1
+        self.session_count += 1
         stack = AsyncExitStack()
         try:
             yield await self._make(config, stack)
@@ -91,7 +92,7 @@ class Sessions:
         try:
             await stack.aclose()
         finally:
-            self._session_count -= 1
+            self.session_count -= 1
 
     async def _make(self, config: pb.SessionConfig, stack: AsyncExitStack) -> Session:
         tracker = tracker_config(config.tracker)

@@ -3,11 +3,14 @@
 from shoal.jobs.v1 import jobs_pb2_grpc
 from shoal.labels.v1 import labels_pb2_grpc
 from shoal_common.channel import open_channel
+from shoal_common.health import PROCESS
+from shoal_common.metrics import Metrics
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
 from shoal_common.watchdog import Watchdog
 from shoal_worker.config import WorkerConfig
 from shoal_worker.label_sets import LabelSets
+from shoal_worker.load import PipelineLoad
 from shoal_worker.models import Models
 from shoal_worker.queue import TaskQueue
 from shoal_worker.videos import Videos
@@ -31,6 +34,9 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
         watchdog=watchdog,
     )
     models = Models(serving)
+    load = PipelineLoad()
+    metrics = Metrics("shoal_worker")
+    load.report_to(metrics)
     worker = Worker(
         queue=TaskQueue(
             jobs_pb2_grpc.WorkQueueServiceStub(orchestrator), worker_id=config.worker_id
@@ -39,10 +45,12 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
         models=models,
         videos=videos,
         in_flight_request_count=config.in_flight_request_count,
+        load=load,
     )
-    builder = ServerBuilder(config).run_beside(worker.run).run_beside(watchdog.run)
-    for channel in (orchestrator, labels, serving):
-        builder.on_stop(channel.close)
+    builder = ServerBuilder(config, metrics).run_beside(worker.run).run_beside(watchdog.run)
+    peers = {"orchestrator": orchestrator, "labels": labels, "serving": serving}
+    for name, channel in peers.items():
+        builder.depends_on(name, channel, needed_by=[PROCESS]).on_stop(channel.close)
     return builder.on_stop(videos.aclose).on_stop(models.aclose)
 
 

@@ -17,6 +17,7 @@ from shoal_common.shm import FrameRing
 from shoal_core.coordinates import instance_centroids
 from shoal_core.frame_runs import within
 from shoal_worker.label_sets import LabelSets, SegmentKey
+from shoal_worker.load import PipelineLoad
 from shoal_worker.pipeline import Centroids, Pipeline
 from shoal_worker.queue import Lease
 from shoal_worker.videos import Videos
@@ -27,10 +28,13 @@ logger = logging.getLogger(__name__)
 class SegmentWork:
     """Does infer-segment tasks."""
 
-    def __init__(self, *, label_sets: LabelSets, videos: Videos, request_count: int) -> None:
+    def __init__(
+        self, *, label_sets: LabelSets, videos: Videos, request_count: int, load: PipelineLoad
+    ) -> None:
         self._label_sets = label_sets
         self._videos = videos
         self._request_count = request_count
+        self._load = load
 
     async def run(self, lease: Lease, deployment: Deployment) -> None:
         """Commits the poses of the task's frames."""
@@ -54,6 +58,7 @@ class SegmentWork:
                 estimator=estimator,
                 ring=ring,
                 request_count=self._request_count,
+                load=self._load,
             )
             poses = await pipeline.run(
                 _frame_indices(task, centroids), centroids=centroids, advance=lease.advance

@@ -16,6 +16,7 @@ from shoal_common.shm import FrameRing, Slots
 from shoal_core.errors import DeadlineExceeded
 from shoal_core.pose import FramePoses
 from shoal_media.readers import VideoReader
+from shoal_worker.load import PipelineLoad
 from shoal_worker.videos import Videos
 
 Centroids = Mapping[int, NDArray[np.float32]]
@@ -40,12 +41,14 @@ class Pipeline:
         estimator: PoseEstimator,
         ring: FrameRing,
         request_count: int,
+        load: PipelineLoad,
     ) -> None:
         self._videos = videos
         self._reader = reader
         self._estimator = estimator
         self._ring = ring
         self._request_count = request_count
+        self._load = load
 
     async def run(
         self,
@@ -71,6 +74,7 @@ class Pipeline:
             for start in range(0, len(frame_indices), batch_size)
         ]
         decoded: asyncio.Queue[_Batch | None] = asyncio.Queue(maxsize=1)
+        self._load.ring, self._load.decoded = self._ring, decoded
         poses: dict[int, list[FramePoses]] = {}
 
         async def infer() -> None:
@@ -92,6 +96,7 @@ class Pipeline:
             # The first failure has cancelled the rest, and is the one that the job is told.
             raise failures.exceptions[0] from None
         finally:
+            self._load.ring = self._load.decoded = None
             while not decoded.empty():
                 if (left := decoded.get_nowait()) is not None:
                     self._ring.release(left.slots)
@@ -113,6 +118,7 @@ class Pipeline:
 
     async def _infer(self, batch: _Batch, centroids: Centroids | None) -> Estimate:
         first, last = batch.frame_indices[0], batch.frame_indices[-1]
+        self._load.in_flight_request_count += 1
         try:
             return await self._estimator.estimate(
                 self._shared(batch.slots),
@@ -128,6 +134,7 @@ class Pipeline:
                 f"{self._reader.info.path} in time ({error.message}); see the engine's log.",
             ) from error
         finally:
+            self._load.in_flight_request_count -= 1
             self._ring.release(batch.slots)
 
     def _shared(self, slots: Slots) -> SharedFrames:

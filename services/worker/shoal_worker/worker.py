@@ -8,11 +8,13 @@ from shoal.jobs.v1 import jobs_pb2
 from shoal.labels.v1 import labels_pb2
 from shoal_common import convert
 from shoal_common.inference.contract import PoseContract
+from shoal_common.tracing import trace_id_of, traced
 from shoal_common.track_document import CONFIG, track_document
 from shoal_core.errors import Internal
 from shoal_worker.inferring import SegmentWork
 from shoal_worker.label_sets import LabelSets
 from shoal_worker.linking import link
+from shoal_worker.load import PipelineLoad
 from shoal_worker.models import Models
 from shoal_worker.queue import Lease, TaskQueue
 from shoal_worker.videos import Videos
@@ -31,20 +33,28 @@ class Worker:
         models: Models,
         videos: Videos,
         in_flight_request_count: int,
+        load: PipelineLoad,
     ) -> None:
+        """Takes what it works with, and where the fullness of its queues is noted."""
         self._queue = queue
         self._label_sets = label_sets
         self._models = models
         self._segments = SegmentWork(
-            label_sets=label_sets, videos=videos, request_count=in_flight_request_count
+            label_sets=label_sets,
+            videos=videos,
+            request_count=in_flight_request_count,
+            load=load,
         )
 
     async def run(self) -> None:
         """Leases and works; never returns."""
         while True:
             lease = await self._queue.lease()
-            logger.info("%s: begun", lease.task.name)
-            await lease.run(self._work(lease))
+            job = lease.task.name.rpartition("/tasks/")[0]
+            with traced(trace_id_of(job)):
+                logger.info("%s: begun", lease.task.name)
+                await lease.run(self._work(lease))
+                logger.info("%s: over", lease.task.name)
 
     async def _work(self, lease: Lease) -> None:
         task = lease.task

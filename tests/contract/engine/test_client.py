@@ -131,7 +131,9 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
     target = f"unix:{tmp_path}/serving.sock"
     fake = FakeServing()
     builder = ServerBuilder(ServerConfig(listen=target, drain_seconds=0)).add(
-        serving_pb2_grpc.add_ServingServiceServicer_to_server, fake, "shoal.serving.v1.Serving"
+        serving_pb2_grpc.add_ServingServiceServicer_to_server,
+        fake,
+        "shoal.serving.v1.ServingService",
     )
     async with running(builder, target) as service:
         deployment = Deployment(service.channel, NAME)

@@ -19,6 +19,7 @@ from shoal_common.shm import FrameRing
 from shoal_common.watchdog import Watchdog
 from shoal_core.errors import DataLoss, OutOfRange, Unavailable
 from shoal_core.pose import FramePoses
+from shoal_worker.load import PipelineLoad
 from shoal_worker.pipeline import Pipeline
 from shoal_worker.videos import Videos
 from tests.unit.worker.conftest import FRAME_COUNT, WAIT_SECONDS
@@ -105,6 +106,7 @@ async def pipeline_of(
         estimator=estimator,  # type: ignore[arg-type]
         ring=ring,
         request_count=request_count,
+        load=PipelineLoad(),
     )
     try:
         yield Setting(pipeline, estimator, ring)
