@@ -10,6 +10,7 @@ from shoal_client.models import Models
 from shoal_client.targets import Targets
 from shoal_client.videos import Videos
 from shoal_common.channel import open_sync_channel
+from shoal_common.tracing import new_trace_id
 
 
 class Shoal:
@@ -28,6 +29,8 @@ class Shoal:
     """What videos hold."""
 
     def __init__(self, targets: Targets, project: str) -> None:
+        self.trace_id = new_trace_id()
+        """Under which the services log what this connection asks of them."""
         self._channels: list[grpc.Channel] = []
         self.models = Models(self._open(targets.serving), f"serving at {targets.serving}")
         self.videos = Videos(self._open(targets.decode), f"decode at {targets.decode}")
@@ -53,6 +56,6 @@ class Shoal:
         self.close()
 
     def _open(self, target: str) -> grpc.Channel:
-        channel = open_sync_channel(target)
+        channel = open_sync_channel(target, self.trace_id)
         self._channels.append(channel)
         return channel

@@ -37,12 +37,12 @@ def silent(name: str, target: str, home: Home) -> Unavailable:
 
 
 def serves(target: str) -> bool:
-    """Returns whether the service there says within seconds that it serves."""
+    """Returns whether the service there says within a moment that it serves."""
     if not accepts(target):
         return False
     from shoal_client import Health, check_health
 
-    return check_health(target, timeout_s=5.0) is Health.SERVING
+    return check_health(target, timeout_s=1.0, wait=True) is Health.SERVING
 
 
 def accepts(target: str) -> bool:
