@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import ipaddress
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,20 @@ class ServerConfig:
     metrics_listen: str = "auto"
     """host:port where Prometheus may scrape; `auto`: the port of `listen` + 2000, nothing on a
     Unix socket; `off`."""
+
+    @property
+    def allows_reflection(self) -> bool:
+        """Whether callers may list services and messages."""
+        if self.reflection is not None:
+            return self.reflection
+        return self.listen.startswith("unix:") or _is_loopback(self.listen.rpartition(":")[0])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_config(config_type: type[Config], path: Path | None, settings: Sequence[str]) -> Config:

@@ -6,7 +6,6 @@ closed. A second SIGTERM ends the process where it is.
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -125,14 +124,14 @@ class ServerBuilder:
         """
         if not self._starts:
             self._readiness.finish_start()
-        await self._listen()
         async with AsyncExitStack() as stack:  # one cleanup that fails leaves no other undone
             for cleanup in self._cleanups:
                 stack.push_async_callback(cleanup)
-            stack.push_async_callback(self._server.stop, _FLUSH_SECONDS)
             await stack.enter_async_context(
                 serving_metrics(self._metrics, self._config.listen, self._config.metrics_listen)
             )
+            await self._listen()
+            stack.push_async_callback(self._server.stop, _FLUSH_SECONDS)
             stack.push_async_callback(self._running.drain, self._config.drain_seconds)
             background = self._begin_background()
             stack.push_async_callback(_cancel, background)
@@ -142,7 +141,7 @@ class ServerBuilder:
     async def _listen(self) -> None:
         listen = self._config.listen
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(self._readiness), self._server)
-        if _allows_reflection(self._config):
+        if self._config.allows_reflection:
             from grpc_reflection.v1alpha import reflection
 
             names = [*self._service_names, _HEALTH, reflection.SERVICE_NAME]
@@ -253,16 +252,3 @@ def watch_lifeline(
         end_process("the parent has gone, and this process does not end by itself")
 
     threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()
-
-
-def _allows_reflection(config: ServerConfig) -> bool:
-    if config.reflection is not None:
-        return config.reflection
-    return config.listen.startswith("unix:") or _is_loopback(config.listen.rpartition(":")[0])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

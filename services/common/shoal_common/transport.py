@@ -47,6 +47,8 @@ class Keepalive:
         return (
             ("grpc.keepalive_time_ms", self.interval_ms),
             ("grpc.keepalive_timeout_ms", self.timeout_ms),
+            # The one that counts when nothing at all comes back; gRPC's own is a minute.
+            ("grpc.http2.ping_timeout_ms", self.timeout_ms),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
         )

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from shoal_common.config import ServerConfig
@@ -22,6 +23,8 @@ class FakeConfig(ServerConfig):
     """Has to be killed."""
     leaves_region: bool = False
     """Makes a shared-memory region and never removes it."""
+    stopping: str = ""
+    """File that appears when it is told to stop."""
     grandchild: str = ""
     """File for the process id of a child that does not end by itself."""
 
@@ -36,11 +39,17 @@ async def build(config: FakeConfig) -> ServerBuilder:
     builder = ServerBuilder(config)
     if config.ignores_lifeline:
         builder.on_stop(_never_return)
+    if config.stopping:
+        builder.on_stop(partial(_touch, Path(config.stopping)))
     return builder
 
 
 async def _never_return() -> None:
     await asyncio.Event().wait()
+
+
+async def _touch(path: Path) -> None:
+    await asyncio.to_thread(path.touch)
 
 
 def _start_grandchild(note: Path) -> None:
