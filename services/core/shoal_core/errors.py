@@ -6,7 +6,8 @@ part of the sentence. `shoal_common.interceptors` puts them on the wire and
 `shoal_common.status` takes them off again; nothing else knows about status codes.
 """
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 
 class ShoalError(Exception):
@@ -25,6 +26,24 @@ class ShoalError(Exception):
         """Returns the error, which says now when to ask again."""
         self.retry_after_s = seconds
         return self
+
+    def to_fields(self) -> dict[str, Any]:
+        """Returns what `from_fields` makes the same error of: JSON for files and pipes."""
+        return {
+            "type": type(self).__name__,
+            "reason": self.reason,
+            "message": self.message,
+            "metadata": self.metadata,
+            "retry_after_s": self.retry_after_s,
+        }
+
+    @staticmethod
+    def from_fields(fields: Mapping[str, Any]) -> "ShoalError":
+        """Returns the error that `to_fields` was asked of."""
+        types = {error_type.__name__: error_type for error_type in ShoalError.__subclasses__()}
+        error_type = types[fields["type"]]
+        error = error_type(fields["reason"], fields["message"], **fields["metadata"])
+        return error.after(fields.get("retry_after_s"))
 
 
 class InvalidArgument(ShoalError):

@@ -67,9 +67,7 @@ async def run(task: Task, request: Mapping[str, Any]) -> Any:
         raise ChildDied(returncode)
     answer = json.loads(line)
     if "error" in answer:
-        error = answer["error"]
-        error_type = getattr(errors, error["type"])
-        raise error_type(error["reason"], error["message"], **error["metadata"])
+        raise errors.ShoalError.from_fields(answer["error"])
     return answer["result"]
 
 
@@ -170,14 +168,7 @@ def _answer(task: Callable[[Mapping[str, Any]], Any], request: Mapping[str, Any]
         if typed is None:
             raise
         failure = typed
-    return {
-        "error": {
-            "type": type(failure).__name__,
-            "reason": failure.reason,
-            "message": failure.message,
-            "metadata": failure.metadata,
-        }
-    }
+    return {"error": failure.to_fields()}
 
 
 def _end_with_input(partial: str | None) -> None:

@@ -3,12 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import RowMapping, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shoal_core import errors
 from shoal_core.errors import NotFound, ShoalError
 from shoal_orchestrator.records import Count, Job, NewJob, Progress, TaskKind
 from shoal_orchestrator.schema import JOBS, TASKS
@@ -88,7 +86,7 @@ async def move(
         job.sequence,
         state=state.value,
         end_time_us=now_us,
-        error_json=None if error is None else _error_json(error),
+        error_json=None if error is None else json.dumps(error.to_fields()),
     )
 
 
@@ -144,22 +142,7 @@ def _job(row: RowMapping) -> Job:
         ),
         create_time_us=row["create_time_us"],
         end_time_us=row["end_time_us"],
-        error=None if row["error_json"] is None else _error(row["error_json"]),
+        error=None
+        if row["error_json"] is None
+        else ShoalError.from_fields(json.loads(row["error_json"])),
     )
-
-
-def _error_json(error: ShoalError) -> str:
-    return json.dumps(
-        {
-            "type": type(error).__name__,
-            "reason": error.reason,
-            "message": error.message,
-            "metadata": error.metadata,
-        }
-    )
-
-
-def _error(text: str) -> ShoalError:
-    fields: dict[str, Any] = json.loads(text)
-    error_type: type[ShoalError] = getattr(errors, fields["type"])
-    return error_type(fields["reason"], fields["message"], **fields["metadata"])
