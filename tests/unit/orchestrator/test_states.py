@@ -58,7 +58,7 @@ def test_succeeded_is_the_only_job_state_without_a_way_out() -> None:
 
 @pytest.mark.parametrize(
     "error_type",
-    [value for value in vars(errors).values() if isinstance(value, type)],
+    [errors.ShoalError, *errors.ShoalError.__subclasses__()],
 )
 def test_permanent_errors_are_those_of_the_proto(error_type: type[errors.ShoalError]) -> None:
     named = {
