@@ -34,7 +34,8 @@ def channel_options() -> list[tuple[str, int | str]]:
         ("grpc.service_config", retry_policy),
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 1000),
+        # Peers start together: the last one that is there must not be found a second later.
+        ("grpc.max_reconnect_backoff_ms", 200),
         # Peers are named explicitly; a proxy of the environment must not sit between them.
         ("grpc.enable_http_proxy", 0),
     ]
