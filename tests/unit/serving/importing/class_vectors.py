@@ -35,10 +35,10 @@ def graft_class_vectors(source: Path, folder: Path, *, global_pool: bool = True)
         network = json.loads(file.attrs["model_config"])
         layers = network["config"]["layers"]
         names = [record["config"]["name"] for record in layers]
-        widest = next(i for i, r in enumerate(layers) if r["class_name"] == "Conv2DTranspose")
-        channels = layers[widest - 2]["config"]["filters"]
+        upsampling = next(i for i, r in enumerate(layers) if r["class_name"] == "Conv2DTranspose")
+        channels = layers[upsampling - 2]["config"]["filters"]
         side = config["data"]["instance_cropping"]["crop_size"] // 8
-        layers += _layers(names[widest - 1], global_pool)
+        layers += _layers(names[upsampling - 1], global_pool)
         network["config"]["output_layers"].append([HEAD, 0, 0])
         file.attrs["model_config"] = json.dumps(network)
         length = channels if global_pool else channels * side * side
