@@ -42,6 +42,9 @@ def probe_response(info: "VideoInfo") -> pb.ProbeVideoResponse:
         frame_rate_hz=info.fps or 0.0,
         content_hash=info.content_hash,
         missing_frame_count=-1 if info.missing_frame_count is None else info.missing_frame_count,
+        window=None
+        if info.window is None
+        else video_pb2.LevelWindow(low=info.window[0], high=info.window[1]),
     )
     return pb.ProbeVideoResponse(video=video, keyframe_indices=keyframes_K.tolist())
 

@@ -163,11 +163,20 @@ def _write_head(
 def file_provenance(sources: Sequence[Source], more: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the provenance of a file with some label sets, `more` added."""
     label_sets = [source.label_set for source in sources]
-    own = {
+    own: dict[str, Any] = {
         "shoal_version": metadata.version("shoal-labels"),
         "shoal_label_sets": [label_set.key.name for label_set in label_sets],
         **more,
     }
+    unread = sum(map(_unread_frame_count, sources))
+    if unread:
+        own["shoal_unread_frame_count"] = unread
     if len(label_sets) == 1:
         return {**label_sets[0].provenance, **own}
     return own | {"shoal_provenance": [dict(label_set.provenance) for label_set in label_sets]}
+
+
+def _unread_frame_count(source: Source) -> int:
+    """Returns how many frames a job was asked for but could not read: damaged or missing ones."""
+    asked = source.label_set.provenance.get("video", {}).get("asked_frame_count", 0)
+    return max(0, asked - sum(segment.frame_count for segment in source.segments))

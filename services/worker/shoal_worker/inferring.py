@@ -16,6 +16,7 @@ from shoal_common.inference.priority import Priority
 from shoal_common.shm import FrameRing
 from shoal_core.coordinates import instance_centroids
 from shoal_core.frame_runs import within
+from shoal_media.readers import VideoInfo
 from shoal_worker.label_sets import LabelSets, SegmentKey
 from shoal_worker.load import PipelineLoad
 from shoal_worker.pipeline import Centroids, Pipeline
@@ -61,7 +62,9 @@ class SegmentWork:
                 load=self._load,
             )
             poses = await pipeline.run(
-                _frame_indices(task, centroids), centroids=centroids, advance=lease.advance
+                _frame_indices(task, centroids, reader.info),
+                centroids=centroids,
+                advance=lease.advance,
             )
         if lease.overflow_frame_count:
             logger.warning(
@@ -94,11 +97,17 @@ class SegmentWork:
         }
 
 
-def _frame_indices(task: jobs_pb2.Task, centroids: Centroids | None) -> Sequence[int]:
-    """The job's frames in the segment, of those for which somebody said where the animals are."""
+def _frame_indices(
+    task: jobs_pb2.Task, centroids: Centroids | None, video: VideoInfo
+) -> Sequence[int]:
+    """The job's frames in the segment that are there, and where somebody said animals are."""
     segment = task.infer_segment.range
     chosen = within(spec_runs(task.spec), segment.start, segment.stop)
-    return [index for index in chosen if centroids is None or index in centroids]
+    there = video.frames_between(segment.start, segment.stop)
+    held = there if isinstance(there, range) else frozenset(there)
+    return [
+        index for index in chosen if index in held and (centroids is None or index in centroids)
+    ]
 
 
 @asynccontextmanager

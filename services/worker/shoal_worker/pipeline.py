@@ -5,7 +5,7 @@ frames → ring (one decoding thread) → engine (several requests in flight) �
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,12 @@ Centroids = Mapping[int, NDArray[np.float32]]
 class _Batch:
     number: int
     frame_indices: Sequence[int]
+    """Frames that could be read; they lie in the first slots."""
     slots: Slots
+
+    @property
+    def filled_slots(self) -> Slots:
+        return replace(self.slots, generations=self.slots.generations[: len(self.frame_indices)])
 
 
 class Pipeline:
@@ -57,7 +62,7 @@ class Pipeline:
         centroids: Centroids | None,
         advance: Callable[[int, int, int], None],
     ) -> list[FramePoses]:
-        """Returns the poses of `frame_indices`, in their order.
+        """Returns the poses of those of `frame_indices` that are not damaged, in their order.
 
         Args:
             frame_indices: Increasing frame indices.
@@ -100,7 +105,7 @@ class Pipeline:
             while not decoded.empty():
                 if (left := decoded.get_nowait()) is not None:
                     self._ring.release(left.slots)
-        return [frame for number in range(len(batches)) for frame in poses[number]]
+        return [frame for number in range(len(batches)) for frame in poses.get(number, ())]
 
     async def _decode(
         self, batches: Sequence[Sequence[int]], decoded: "asyncio.Queue[_Batch | None]"
@@ -108,8 +113,12 @@ class Pipeline:
         for number, frame_indices in enumerate(batches):
             slots = await self._ring.acquire_async(len(frame_indices))
             try:
-                await self._videos.read_into(self._reader, frame_indices, self._pixels(slots))
-                await decoded.put(_Batch(number, frame_indices, slots))
+                pixels_BHWC = self._pixels(slots)
+                read = await self._videos.read_into(self._reader, frame_indices, pixels_BHWC)
+                if read:
+                    await decoded.put(_Batch(number, read, slots))
+                else:
+                    self._ring.release(slots)
             except BaseException:
                 self._ring.release(slots)
                 raise
@@ -121,7 +130,7 @@ class Pipeline:
         self._load.in_flight_request_count += 1
         try:
             return await self._estimator.estimate(
-                self._shared(batch.slots),
+                self._shared(batch.filled_slots),
                 batch.frame_indices,
                 centroids=None
                 if centroids is None

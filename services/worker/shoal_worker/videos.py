@@ -1,6 +1,7 @@
 """Videos that the worker has open, each decoded on the one decoding thread."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from shoal.common.v1 import video_pb2
 from shoal_common.roots import AllowedRoots
 from shoal_common.watchdog import Watchdog
-from shoal_core.errors import FailedPrecondition
+from shoal_core.errors import DataLoss, FailedPrecondition
 from shoal_media.readers import VideoReader, open_video
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -42,9 +45,14 @@ class Videos:
 
     async def read_into(
         self, reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
-    ) -> None:
-        """Decodes frames straight into `frames_BHWC`, for example slots of the ring."""
-        await self._on_decoder(self._read_into, reader, frame_indices, frames_BHWC)
+    ) -> list[int]:
+        """Decodes frames straight into `frames_BHWC`, for example slots of the ring.
+
+        Returns:
+            The frames that could be read, which lie in the first places; one that is damaged
+            does not end a video.
+        """
+        return await self._on_decoder(self._read_into, reader, frame_indices, frames_BHWC)
 
     async def aclose(self) -> None:
         """Closes the open video and ends the decoding thread."""
@@ -69,8 +77,10 @@ class Videos:
         ):
             return last
         self._close()
+        # Every worker shows the levels that were recorded, whatever it would choose itself.
+        window = (video.window.low, video.window.high) if video.HasField("window") else None
         with self._watchdog.watching(f"opening {path}", limit_seconds=_OPEN_SECONDS):
-            reader = open_video(path, thread_count=self._thread_count)
+            reader = open_video(path, thread_count=self._thread_count, window=window)
         if reader.info.content_hash != video.content_hash:
             reader.close()
             raise FailedPrecondition(
@@ -83,10 +93,17 @@ class Videos:
 
     def _read_into(
         self, reader: VideoReader, frame_indices: Sequence[int], frames_BHWC: NDArray[np.uint8]
-    ) -> None:
-        for frame_index, frame_HWC in zip(frame_indices, frames_BHWC, strict=True):
+    ) -> list[int]:
+        read: list[int] = []
+        for frame_index in frame_indices:
             with self._watchdog.watching(f"decoding frame {frame_index} of {reader.info.path}"):
-                reader.read_into(frame_index, frame_HWC)
+                try:
+                    reader.read_into(frame_index, frames_BHWC[len(read)])
+                except DataLoss as error:
+                    logger.warning("%s: %s", reader.info.path, error.message)
+                else:
+                    read.append(frame_index)
+        return read
 
     def _close(self) -> None:
         if self._reader is not None:

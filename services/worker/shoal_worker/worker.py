@@ -3,14 +3,17 @@
 import json
 import logging
 from importlib.metadata import version
+from typing import Any
 
 from shoal.jobs.v1 import jobs_pb2
 from shoal.labels.v1 import labels_pb2
 from shoal_common import convert
+from shoal_common.frame_ranges import spec_runs
 from shoal_common.inference.contract import PoseContract
 from shoal_common.tracing import trace_id_of, traced
 from shoal_common.track_document import CONFIG, track_document
 from shoal_core.errors import Internal
+from shoal_core.frame_runs import frame_count
 from shoal_worker.inferring import SegmentWork
 from shoal_worker.label_sets import LabelSets
 from shoal_worker.linking import link
@@ -98,6 +101,7 @@ def _label_set(
         "model_source": contract.source,
         "model_source_hash": contract.source_hash,
         CONFIG: track_document(spec),
+        "video": _video(spec),
     }
     return labels_pb2.LabelSet(
         name=name,
@@ -106,3 +110,17 @@ def _label_set(
         track_names=track_names,
         provenance_json=json.dumps(provenance, sort_keys=True),
     )
+
+
+def _video(spec: jobs_pb2.TrackJobSpec) -> dict[str, Any]:
+    """Returns what of the video shaped the result: its content, its window, what it lacks."""
+    video = spec.video
+    known: dict[str, Any] = {"content_hash": video.content_hash}
+    if not spec.centroids_label_set:
+        known["asked_frame_count"] = frame_count(spec_runs(spec))
+    if video.missing_frame_count:
+        # None where frames are lost, but nothing says how many.
+        known["missing_frame_count"] = max(0, video.missing_frame_count) or None
+    if video.HasField("window"):
+        known["window"] = [video.window.low, video.window.high]
+    return known

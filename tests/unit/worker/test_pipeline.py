@@ -1,6 +1,7 @@
 """Laws of the pipeline: order, bounds, and an end without remains."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from shoal_common.shm import FrameRing
 from shoal_common.watchdog import Watchdog
 from shoal_core.errors import DataLoss, OutOfRange, Unavailable
 from shoal_core.pose import FramePoses
+from shoal_media.readers import open_video
 from shoal_worker.load import PipelineLoad
 from shoal_worker.pipeline import Pipeline
 from shoal_worker.videos import Videos
@@ -180,6 +182,23 @@ async def test_frame_that_cannot_be_read_ends_everything_and_surfaces(
         with pytest.raises((OutOfRange, DataLoss)) as caught:
             await setting.run([0, 1, 2, 3, 4, FRAME_COUNT])
         assert caught.value.reason == "FRAME_OUT_OF_RANGE"
+        assert setting.all_slots_are_free()
+
+
+@pytest.mark.parametrize("damaged", [{0}, {5, 6}, {0, 1, 2, 3}, {48, 49}, set(range(1, 50))])
+async def test_damaged_frames_are_left_out_and_shift_no_other(
+    damaged: set[int], folder: Path, tmp_path: Path
+) -> None:
+    images = shutil.copytree(folder, tmp_path / "images")
+    for index in damaged:
+        (images / f"{index:03}.png").write_bytes(b"\x89PNG damaged")
+    with open_video(images) as reader:
+        video = video_pb2.Video(uri=str(images), content_hash=reader.info.content_hash)
+    async with pipeline_of(tmp_path, video) as setting:
+        poses = await setting.run(range(FRAME_COUNT))
+        readable = [index for index in range(FRAME_COUNT) if index not in damaged]
+        assert seen(poses) == [(index, float(index)) for index in readable]
+        assert sum(frames for frames, _ in setting.advances) == len(readable)
         assert setting.all_slots_are_free()
 
 

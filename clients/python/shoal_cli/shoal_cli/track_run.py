@@ -69,7 +69,7 @@ class TrackRun:
             for video in self._plan.videos:
                 self._watch(video)
                 self._progress.close()
-                _check_result(self._jobs[video])
+                _check_result(self._jobs[video], has_all_frames=self._plan.centroids is None)
             instance_count = self._write()
         except KeyboardInterrupt as error:
             self._cancel()
@@ -274,8 +274,8 @@ def _check_different(jobs: Mapping[Path, Job]) -> None:
             )
 
 
-def _check_result(job: Job) -> None:
-    """Warns of a result without animals; one without frames is an error."""
+def _check_result(job: Job, *, has_all_frames: bool) -> None:
+    """Warns of a result that lacks animals or frames; one without frames is an error."""
     if job.progress.committed_frame_count == 0:
         raise FailedPrecondition(
             "NO_FRAME_PROCESSED",
@@ -286,6 +286,12 @@ def _check_result(job: Job) -> None:
             f"in {job.progress.overflow_frame_count} of {job.progress.committed_frame_count} "
             f"frames of {job.video.uri} the model found more than it can return, so that some is "
             "missing; a higher --peak-threshold finds less."
+        )
+    unread = job.progress.total_frame_count - job.progress.committed_frame_count
+    if has_all_frames and unread:
+        messages.warning(
+            f"{unread} of {job.progress.total_frame_count} frames of {job.video.uri} are damaged "
+            "or missing and have no poses; the others have theirs."
         )
     if job.progress.instance_count == 0:
         messages.warning(

@@ -137,6 +137,7 @@ def video(message: video_pb2.Video) -> Video:
         missing_frame_count=None
         if message.missing_frame_count < 0
         else message.missing_frame_count,
+        window=(message.window.low, message.window.high) if message.HasField("window") else None,
     )
 
 

@@ -30,6 +30,8 @@ class Video:
     missing_frame_count: int | None = 0
     """Frames lost with the end of a file that was cut off, not part of `frame_count`; None where
     frames are lost but nothing says how many."""
+    window: tuple[int, int] | None = None
+    """The levels that are shown as 0 and 255, where pixels have more than 8 bits."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class StoredFrames:
     """As it was given, with the dataset where one was named."""
     frame_count: int
     readable_indices_K: NDArray[np.int64]
-    """Frames that are there, in order; all of them but for embedded frames of SLEAP files."""
+    """Frames that are there, in order; see `VideoInfo.has_gaps`."""
     content_hash: str
     missing_frame_count: int | None = 0
     """As `VideoInfo.missing_frame_count`."""
@@ -97,6 +97,7 @@ class StoredReader(VideoReader):
             content_hash=frames.content_hash,
             missing_frame_count=frames.missing_frame_count,
             window=None if self._windowing is None else self._windowing.window,
+            has_gaps=len(frames.readable_indices_K) != frames.frame_count,
         )
 
     def _chosen_windowing(self, window: Window | None) -> Windowing | None:

@@ -1,7 +1,7 @@
 """Reads an imgstore (loopbio's format): a folder of chunks, videos or folders of images.
 
 A frame index is the frame's number in the store, as it is in SLEAP: cameras skip numbers, and
-there is no picture of those (`VideoInfo.keyframe_indices_K` lists the frames that are there).
+there is no picture of those (`VideoInfo.has_gaps`).
 
 Frames of video chunks are what `ContainerReader` gives: bit for bit what OpenCV, so the package
 imgstore, gives, but in RGB order, where SLEAP takes imgstore's BGR for RGB. Images keep their

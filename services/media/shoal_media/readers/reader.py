@@ -4,7 +4,7 @@ Axis legend: H height, W width, C channels (1 = gray, 3 = RGB), F frames, K keyf
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,8 +33,7 @@ class VideoInfo:
     is_gray: bool
     """True if red, green and blue are equal in the first, a middle and the last keyframe."""
     keyframe_indices_K: NDArray[np.int64]
-    """Frames at which decoding can start, in order; every frame of images, stacks and datasets.
-    Of a `.pkg.slp` these are the embedded frames, the only ones that can be read."""
+    """Frames at which decoding can start, in order; every frame of images, stacks and datasets."""
     content_hash: str
     """Hash of the size and of sampled blocks; see `shoal_media.content_hash`."""
     missing_frame_count: int | None
@@ -42,11 +41,22 @@ class VideoInfo:
     broken and the container does not say how many frames there should be."""
     window: Window | None = None
     """16-bit pixels: the levels (low, high) that are shown as 0 and 255. None for 8 bits."""
+    has_gaps: bool = False
+    """Whether the frames of `keyframe_indices_K` are the only ones: those that a `.pkg.slp`
+    embeds, or that the camera of an imgstore did not skip."""
 
     @property
     def has_broken_tail(self) -> bool:
         """Whether the file ends before its last frame."""
         return self.missing_frame_count != 0
+
+    def frames_between(self, start: int, stop: int) -> Sequence[int]:
+        """Returns the frames from `start` to `stop` - 1 that the video has, in order."""
+        if not self.has_gaps:
+            return range(start, stop)
+        first, end = np.searchsorted(self.keyframe_indices_K, (start, stop))
+        frames: list[int] = self.keyframe_indices_K[first:end].tolist()
+        return frames
 
 
 class VideoReader(ABC):
