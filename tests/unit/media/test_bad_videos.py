@@ -1,16 +1,20 @@
 """Bad input gives one line with the file, the reason and the cure; a good part stays usable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from shoal_core.errors import DataLoss, InvalidArgument, NotFound, ShoalError
 from shoal_media.frames import encode_png
-from shoal_media.readers import open_video
+from shoal_media.readers import VideoReader, open_video
+from shoal_media.readers.frame_decoder import FrameDecoder
+from shoal_media.readers.packet_index import PacketIndex, presentation_order
+from shoal_media.readers.packet_source import PacketSource
 
-from .videos import FRAME_COUNT, PLAIN, encode, scene
+from .videos import FRAME_COUNT, PLAIN, CountingSource, encode, scene
 
 VideoOfKind = Callable[[str], Path]
 
@@ -108,6 +112,82 @@ def test_a_damaged_frame_is_named_and_the_others_stay_readable(
         assert refused.value.metadata["frame_index"] == "40"
         for index in (39, 41, 89):
             assert np.array_equal(damaged.read(index), complete.read(index))
+
+
+@pytest.mark.parametrize(
+    ("kind", "thread_count"),
+    [
+        ("mp4 with B-frames", 1),
+        ("mp4 with B-frames", 3),
+        ("mkv with B-frames", 1),
+        ("avi with B-frames, whose times are wrong", 1),
+        ("mpeg4 avi", 1),
+    ],
+)
+def test_damage_costs_frames_up_to_the_next_keyframe_and_gives_no_wrong_one(
+    kind: str, thread_count: int, video_of_kind: VideoOfKind, tmp_path: Path
+) -> None:
+    whole = video_of_kind(kind)
+    damaged = tmp_path / whole.name
+    damaged.write_bytes(_with_holes(whole, near_packets=(40, 62)))
+    with open_video(whole) as complete, open_video(damaged, thread_count=thread_count) as reader:
+        assert reader.info.frame_count == FRAME_COUNT
+        expected = list(complete.frames())
+        in_order = [_read(reader, index) for index in range(FRAME_COUNT)]
+        at_random = {
+            index: _read(reader, index)
+            for index in np.random.default_rng(6).permutation(FRAME_COUNT).tolist()
+        }
+    lost = [index for index, frame_HWC in enumerate(in_order) if frame_HWC is None]
+    assert 2 <= len(lost) <= 24
+    assert all(36 <= index < 48 or 60 <= index < 72 for index in lost)
+    for index in range(FRAME_COUNT):
+        assert (in_order[index] is None) == (at_random[index] is None)
+        if in_order[index] is not None:
+            assert np.array_equal(in_order[index], expected[index])
+            assert np.array_equal(at_random[index], expected[index])
+
+
+def _with_holes(video: Path, *, near_packets: Sequence[int]) -> bytes:
+    """Returns the bytes with nothing in the first half of the largest of six packets."""
+    source = PacketSource(video, thread_count=1)
+    positions_P = source.table.positions_P
+    source.close()
+    content = bytearray(video.read_bytes())
+    for near in near_packets:
+        packet = max(range(near, near + 6), key=lambda p: positions_P[p + 1] - positions_P[p])
+        start, stop = positions_P[packet : packet + 2].tolist()
+        # A chunk's head remains.
+        first, end = start + 10, (start + stop) // 2
+        content[first:end] = bytes(end - first)
+    return bytes(content)
+
+
+def _read(reader: VideoReader, frame_index: int) -> NDArray[np.uint8] | None:
+    try:
+        return reader.read(frame_index)
+    except DataLoss:
+        return None
+
+
+def test_a_long_damaged_group_is_decoded_once_and_not_once_a_frame(
+    video_of_kind: VideoOfKind, tmp_path: Path
+) -> None:
+    whole = video_of_kind("one long group")
+    path = tmp_path / "long.mp4"
+    path.write_bytes(_with_holes(whole, near_packets=(25,)))
+    source = CountingSource(path, thread_count=1)
+    index = PacketIndex.from_order(source.table, presentation_order(source.table))
+    decoder = FrameDecoder(source, index)
+    lost = 0
+    for frame_index in range(FRAME_COUNT):
+        try:
+            decoder.frame(frame_index)
+        except DataLoss:
+            lost += 1
+    assert 50 <= lost <= 70
+    assert source.start_count <= 2
+    source.close()
 
 
 def test_at_least_one_thread_is_needed(plain_video: Path) -> None:

@@ -17,7 +17,7 @@ from shoal_media.readers.frame_decoder import FrameDecoder
 from shoal_media.readers.packet_index import PacketIndex, presentation_order
 from shoal_media.readers.packet_source import PacketSource
 
-from .videos import FRAME_COUNT, decoded_in_order, encode, scene
+from .videos import FRAME_COUNT, CountingSource, decoded_in_order, encode, scene
 
 VideoOfKind = Callable[[str], Path]
 
@@ -71,16 +71,6 @@ def test_an_edit_list_hides_frames_that_later_ones_need(video_of_kind: VideoOfKi
 def test_keyframes_are_named_by_frame_index(kind: str, video_of_kind: VideoOfKind) -> None:
     with open_video(video_of_kind(kind)) as reader:
         assert reader.info.keyframe_indices_K.tolist() == list(range(0, FRAME_COUNT, 12))
-
-
-class CountingSource(PacketSource):
-    """A demuxer that counts how often decoding was started anew."""
-
-    start_count = 0
-
-    def packets_from(self, ordinal: int) -> Iterator[tuple[int, Any]]:
-        self.start_count += 1
-        return super().packets_from(ordinal)
 
 
 @pytest.fixture

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from shoal_media.readers.packet_source import PacketSource
 
 FRAME_COUNT = 90
 X264_GOP = "keyint=12:min-keyint=12:scenecut=0"
@@ -50,6 +53,16 @@ DERIVED = (
     "edit list that hides the first frames",
     "stream that starts between keyframes",
 )
+
+
+class CountingSource(PacketSource):
+    """A demuxer that counts how often decoding was started anew."""
+
+    start_count = 0
+
+    def packets_from(self, ordinal: int) -> Iterator[tuple[int, Any]]:
+        self.start_count += 1
+        return super().packets_from(ordinal)
 
 
 def scene(frame_index: int, *, width: int = 96, height: int = 64) -> NDArray[np.uint8]:

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from shoal_core.errors import DataLoss, InvalidArgument, ShoalError
 from shoal_media.content_hash import hash_file
 from shoal_media.frames import Channels
+from shoal_media.readers.decoded_order import decoded_order
 from shoal_media.readers.deep_gray import DeepGrayConverter, is_deep_gray, levels
-from shoal_media.readers.frame_decoder import FrameDecoder, decode_stamped
+from shoal_media.readers.frame_decoder import FrameDecoder
 from shoal_media.readers.packet_index import NO_TIMESTAMP, PacketIndex, presentation_order
 from shoal_media.readers.packet_source import PacketSource, unreadable
 from shoal_media.readers.picture_converter import PictureConverter
 from shoal_media.readers.pixels import PixelConverter
 from shoal_media.readers.reader import VideoInfo, VideoReader
+from shoal_media.readers.strictness import refuses_intact_packets
 from shoal_media.readers.window import (
     WINDOW_SAMPLE_COUNT,
     Window,
@@ -102,21 +104,28 @@ def _decoder_of_readable_part(path: Path, source: PacketSource) -> tuple[FrameDe
     The loss is the number of frames missing at the end, None if unknown (see VideoInfo).
     """
     index = _index(path, source)
-    decoder = FrameDecoder(source, index)
     if index.frame_count == 0:
         raise unreadable(path, "has no frame that can be decoded; record it again")
+    if refuses_intact_packets(source, index):
+        source.reopen(is_strict=False)
     announced_packet_count = _announced_packet_count(source)
     if announced_packet_count == source.table.packet_count and not _is_cut_off(source):
-        return decoder, 0
-    keyframe_indices = index.keyframe_indices
-    start = int(keyframe_indices[-1]) if len(keyframe_indices) else 0
-    readable = index.cut(decoder.last_readable(start) + 1)
-    decoder.release()
+        return FrameDecoder(source, index), 0
+    readable = index.cut(_last_readable(FrameDecoder(source, index)) + 1)
     lost_in_index = index.frame_count - readable.frame_count + int(source.table.is_cut_P.sum())
     if announced_packet_count == source.table.packet_count:
         return FrameDecoder(source, readable), lost_in_index or None
     lost = announced_packet_count - source.table.packet_count + lost_in_index
     return FrameDecoder(source, readable), lost
+
+
+def _last_readable(decoder: FrameDecoder) -> int:
+    """Returns the last frame that can be decoded; the first if none can."""
+    for keyframe_index in reversed(decoder.index.keyframe_indices.tolist()):
+        last = decoder.last_readable(keyframe_index)
+        if last >= 0:
+            return last
+    return max(0, decoder.last_readable(0))
 
 
 def _index(path: Path, source: PacketSource) -> PacketIndex:
@@ -125,14 +134,14 @@ def _index(path: Path, source: PacketSource) -> PacketIndex:
         return PacketIndex.from_order(table, presentation_order(table))
     if not source.stream.codec_context.has_b_frames:
         return PacketIndex.from_order(table, np.arange(table.packet_count))
-    stamps = [
-        stamp for stamp, _ in decode_stamped(source, table.first_keyframe, lambda _ordinal: None)
-    ]
-    if len(set(stamps)) != len(stamps):
+    source.reopen(is_strict=False)
+    order = decoded_order(source)
+    source.reopen(is_strict=True)
+    if order is None:
         raise unreadable(
             path, "shows several frames of one packet; convert it with ffmpeg to H.264 in mp4"
         )
-    return PacketIndex.from_order(table, np.array(stamps, np.int64))
+    return PacketIndex.from_order(table, order)
 
 
 def _tells_times(source: PacketSource) -> bool:

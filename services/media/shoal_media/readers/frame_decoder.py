@@ -6,15 +6,17 @@ on to the picture: which packet a picture came from is known, not guessed from t
 A frame is decoded from the nearest keyframe that is no later than it, both in the file and on
 screen. The keyframe itself must come out of the decoder; if it does not (intra refresh, where
 a "keyframe" is only the start of a recovery), the keyframe before it is taken.
+
+After a packet that the decoder refuses, it would go on with guessed pixels until the next
+keyframe, without a word. So decoding begins anew there, and the frames in between are damaged.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import av
-
 from shoal_core.errors import DataLoss
+from shoal_media.readers.decoding_run import DecodingRun
 from shoal_media.readers.packet_index import HIDDEN, PacketIndex
 from shoal_media.readers.packet_source import PacketSource
 
@@ -28,12 +30,13 @@ class FrameDecoder:
         self._source = source
         self._index = index
         self._unclean_starts: set[int] = set()
+        self._damaged_frames: set[int] = set()
         self._last: tuple[int, Any] | None = None
         self._pictures: Iterator[tuple[int, Any]] = iter(())
         self._waiting: deque[tuple[int, Any]] = deque()
         self._next_frame: int | None = None
         self._fed_packet = HIDDEN
-        self._start_came_out = False
+        self._first_run: DecodingRun | None = None
 
     @property
     def index(self) -> PacketIndex:
@@ -48,8 +51,10 @@ class FrameDecoder:
         """
         if self._last is not None and self._last[0] == frame_index:
             return self._last[1]
-        picture = self._advance_to(frame_index) if self._leads_to(frame_index) else None
-        picture = self._decode_anew(frame_index) if picture is None else picture
+        picture = None
+        if frame_index not in self._damaged_frames:
+            picture = self._advance_to(frame_index) if self._leads_to(frame_index) else None
+            picture = self._decode_anew(frame_index) if picture is None else picture
         if picture is not None:
             self._last = (frame_index, picture)
             return picture
@@ -85,20 +90,34 @@ class FrameDecoder:
         for start in self._index.starts_for(frame_index):
             if start in self._unclean_starts:
                 continue
-            self._restart(start)
+            first_run = self._restart(start)
             picture = self._advance_to(frame_index)
-            if picture is not None or self._start_came_out:
+            if picture is not None:
                 return picture
-            self._unclean_starts.add(start)
+            if not first_run.start_came_out:
+                self._unclean_starts.add(start)
+            elif not first_run.ended_in_first_group:
+                break
+        self._note_damage(frame_index)
         return None
 
-    def _restart(self, start: int) -> None:
+    def _note_damage(self, frame_index: int) -> None:
+        """Remembers the frames that were passed over, so that each is tried only once."""
+        stop = self._waiting[0][0] if self._waiting else self._index.frame_count
+        nearest_start = next(self._index.starts_for(frame_index), None)
+        for passed in range(frame_index, max(stop, frame_index + 1)):
+            if next(self._index.starts_for(passed), None) != nearest_start:
+                return
+            self._damaged_frames.add(passed)
+
+    def _restart(self, start: int) -> DecodingRun:
         self._last = None
         self._waiting.clear()
-        self._start_came_out = False
         self._fed_packet = start
         self._next_frame = 0
-        self._pictures = self._decode_from(start)
+        self._first_run = DecodingRun(self._source, self._index, start)
+        self._pictures = self._decode_from(self._first_run)
+        return self._first_run
 
     def _advance_to(self, frame_index: int) -> Any | None:
         """Decodes forward; returns the picture, or None if it was passed over."""
@@ -109,55 +128,28 @@ class FrameDecoder:
                     self._next_frame = None
                     return None
                 self._waiting.append(picture)
-            if self._waiting[0][0] > frame_index or not self._start_came_out:
+            assert self._first_run is not None, "pictures come from a run"
+            if self._waiting[0][0] > frame_index or not self._first_run.start_came_out:
                 return None
             current, picture = self._waiting.popleft()
             self._next_frame = current + 1
             if current == frame_index:
                 return picture
 
-    def _decode_from(self, start: int) -> Iterator[tuple[int, Any]]:
+    def _decode_from(self, first_run: DecodingRun) -> Iterator[tuple[int, Any]]:
         """Yields (frame index, picture) in order of presentation from a keyframe on."""
-        start_rank = self._index.ranks_P[start]
-        for stamp, picture in decode_stamped(self._source, start, self._note_fed):
-            if self._index.ranks_P[stamp] < start_rank:
-                continue
-            self._start_came_out |= stamp == start or self._index.frames_P[start] == HIDDEN
-            frame_index = int(self._index.frames_P[stamp])
-            if frame_index != HIDDEN:
-                yield frame_index, picture
+        run = first_run
+        last_frame = HIDDEN
+        while True:
+            for frame_index, picture in run.frames(self._note_fed):
+                if run is not first_run and not run.start_came_out:
+                    break
+                if frame_index > last_frame:
+                    last_frame = frame_index
+                    yield frame_index, picture
+            if run.next_start is None:
+                return
+            run = DecodingRun(self._source, self._index, run.next_start)
 
     def _note_fed(self, ordinal: int) -> None:
         self._fed_packet = ordinal
-
-
-def decode_stamped(
-    source: PacketSource, start: int, note_fed: Callable[[int], None]
-) -> Iterator[tuple[int, Any]]:
-    """Yields (ordinal of its packet, picture) in order of presentation.
-
-    Packets that the decoder refuses, or can only conceal, give no picture.
-
-    Args:
-        source: The demuxer.
-        start: Ordinal of the first packet to decode.
-        note_fed: Told the ordinal of each packet before it is decoded.
-    """
-    for ordinal, packet in source.packets_from(start):
-        note_fed(ordinal)
-        packet.pts = packet.dts = ordinal
-        yield from _stamped(source, packet)
-    yield from _stamped(source, None)
-
-
-def _stamped(source: PacketSource, packet: Any | None) -> list[tuple[int, Any]]:
-    """Feeds one packet (None: the end) and drops pictures that the decoder had to guess."""
-    try:
-        pictures = source.stream.codec_context.decode(packet)
-    except av.FFmpegError:
-        return []
-    return [
-        (picture.pts, picture)
-        for picture in pictures
-        if picture.pts is not None and not picture.is_corrupt
-    ]

@@ -14,6 +14,7 @@ from shoal_core.errors import InvalidArgument, PermissionDenied
 from shoal_media.readers.packet_index import NO_TIMESTAMP, PacketTable
 
 _NOT_VIDEO_FORMATS = frozenset({"tty", "image2"})
+_STRICT = {"err_detect": "crccheck+explode"}
 
 
 class PacketSource:
@@ -26,7 +27,8 @@ class PacketSource:
 
     def __init__(self, path: Path, *, thread_count: int) -> None:
         self._path = path
-        self._thread_count = thread_count
+        self.thread_count = thread_count
+        self._is_strict = True
         if path.stat().st_size == 0:
             raise InvalidArgument(
                 "VIDEO_EMPTY", f"{path} is empty (0 bytes); copy it again.", path=path
@@ -48,8 +50,24 @@ class PacketSource:
                 "holds no video stream; give a video file or a folder of images",
             )
         self.stream = stream
-        self.stream.thread_type = "FRAME" if self._thread_count > 1 else "NONE"
-        self.stream.codec_context.thread_count = self._thread_count
+        self.stream.thread_type = "FRAME" if self.thread_count > 1 else "NONE"
+        self.stream.codec_context.thread_count = self.thread_count
+        if self._is_strict:
+            self.stream.codec_context.options = _STRICT
+
+    def reopen(self, *, thread_count: int | None = None, is_strict: bool | None = None) -> None:
+        """Begins anew with a decoder of other settings.
+
+        Args:
+            thread_count: Decoding threads; None leaves them.
+            is_strict: Whether damage that the decoder notices makes it refuse a packet, where it
+                would otherwise guess; None leaves it.
+        """
+        self.thread_count = thread_count or self.thread_count
+        self._is_strict = self._is_strict if is_strict is None else is_strict
+        self.container.close()
+        self._open()
+        self._prime()
 
     def close(self) -> None:
         """Closes the file and its decoder."""
@@ -84,9 +102,7 @@ class PacketSource:
             landed = None if head is None else self._ordinal_of(head)
             if landed is not None and landed <= ordinal:
                 return landed, _chain(head, packets)
-        self.container.close()
-        self._open()
-        self._prime()
+        self.reopen()
         return 0, self._demux()
 
     def _prime(self) -> None:
