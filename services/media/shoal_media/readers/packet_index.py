@@ -6,6 +6,7 @@ K keyframe packets in file order. A packet's ordinal is its place in P.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,11 @@ class PacketTable:
         """Number of packets P."""
         return len(self.pts_P)
 
-    @property
+    @cached_property
     def has_unique_pts(self) -> bool:
         """Whether every packet has a presentation time of its own."""
-        return bool(
-            (self.pts_P != NO_TIMESTAMP).all() and len(np.unique(self.pts_P)) == len(self.pts_P)
-        )
+        sorted_P = np.sort(self.pts_P)
+        return bool(sorted_P[0] != NO_TIMESTAMP and (np.diff(sorted_P) > 0).all())
 
     @property
     def first_keyframe(self) -> int:

@@ -1,5 +1,6 @@
 """Demuxes the video stream of a container; packets are numbered in file order."""
 
+from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -37,7 +38,8 @@ class PacketSource:
         self._first_keyframe: Any | None = None
         self._open()
         self.table = self._scan()
-        self._prime()
+        # Seeking in a Matroska file that was read to its end takes seconds, in a new one none.
+        self.reopen()
 
     def _open(self) -> None:
         self.container = _open_container(self._path)
@@ -130,22 +132,23 @@ class PacketSource:
             self._demux_failed = True
 
     def _scan(self) -> PacketTable:
-        rows = [
-            (
-                NO_TIMESTAMP if packet.pts is None else packet.pts,
-                NO_TIMESTAMP if packet.dts is None else packet.dts,
-                -1 if packet.pos is None else packet.pos,
-                packet.is_keyframe,
-                packet.is_discard,
-                packet.is_corrupt,
+        rows = array("q")
+        for packet in self._noting_first_keyframe(self._demux()):
+            rows.extend(
+                (
+                    NO_TIMESTAMP if packet.pts is None else packet.pts,
+                    NO_TIMESTAMP if packet.dts is None else packet.dts,
+                    -1 if packet.pos is None else packet.pos,
+                    packet.is_keyframe,
+                    packet.is_discard,
+                    packet.is_corrupt,
+                )
             )
-            for packet in self._noting_first_keyframe(self._demux())
-        ]
         if not rows:
             raise InvalidArgument(
                 "VIDEO_EMPTY", f"{self._path} holds no frames; record it again.", path=self._path
             )
-        columns_6P = np.array(rows, np.int64).T.copy()
+        columns_6P = np.frombuffer(rows, np.int64).reshape(-1, 6).T.copy()
         return PacketTable(
             pts_P=columns_6P[0],
             dts_P=columns_6P[1],
