@@ -8,7 +8,9 @@ import re
 from pathlib import PurePath
 
 IMGSTORE_METADATA = "metadata.yaml"
-"""What makes a folder of chunks an imgstore."""
+"""The file that makes a folder of chunks an imgstore, if it holds IMGSTORE_KEY."""
+IMGSTORE_KEY = "__store"
+"""Where that file describes the store, beside what its user noted."""
 
 _DATASET = re.compile(r"(.*?\.(?:h5|hdf5|slp))#(.+)", re.IGNORECASE | re.DOTALL)
 

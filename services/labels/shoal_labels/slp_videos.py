@@ -11,7 +11,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from shoal_core.image_names import frame_names
-from shoal_core.video_path import split_dataset
+from shoal_core.video_path import (
+    IMGSTORE_KEY,
+    IMGSTORE_METADATA,
+    imgstore_folder,
+    split_dataset,
+)
 from shoal_labels.label_sets import Video
 
 
@@ -32,8 +37,9 @@ def describe(video: Any, labels_path: Path, video_folders: Sequence[str]) -> Vid
         backend |= {"filename": images[0], "filenames": images}
         uri = str(PurePosixPath(images[0]).parent)
     else:
-        uri = _find(video.filename, labels_path, video_folders)
-        backend["filename"] = uri
+        found = _find(video.filename, labels_path, video_folders)
+        backend["filename"] = found
+        uri = str(imgstore_folder(PurePosixPath(found)))
     shape = backend.get("shape") or (0, 0, 0, 0)
     is_gray = backend.get("grayscale")
     return Video(
@@ -51,7 +57,7 @@ def entry(video: Video) -> tuple[str | list[str], dict[str, Any]]:
     """Returns file name (or names) and backend metadata of a `sleap_io.Video`."""
     if video.sleap_backend is not None:
         backend = dict(video.sleap_backend)
-        return backend.get("filenames") or video.uri, backend
+        return backend.get("filenames") or backend.get("filename") or video.uri, backend
     path, dataset = split_dataset(local_path(video.uri))
     backend = {
         "type": "MediaVideo" if dataset is None else "HDF5Video",
@@ -69,6 +75,11 @@ def entry(video: Video) -> tuple[str | list[str], dict[str, Any]]:
             video.width_px,
             video.channel_count,
         ]
+    metadata = Path(path, IMGSTORE_METADATA)
+    if metadata.is_file() and IMGSTORE_KEY.encode() in metadata.read_bytes():
+        # SLEAP up to 1.4 opens it, by the frame numbers that Shoal uses; later ones cannot.
+        index = {"type": "ImgStoreVideo", "index_by_original": True}
+        return str(metadata), backend | index | {"filename": str(metadata)}
     images = _images_of(Path(path))
     if images:
         backend |= {"type": "ImageVideo", "filename": images[0], "filenames": images}
@@ -84,12 +95,12 @@ def local_path(uri: str) -> str:
 def _find(stored: str, labels_path: Path, video_folders: Sequence[str]) -> str:
     """Returns where a video is now, or the stored path if it is nowhere."""
     stored = stored.replace("\\", "/")
+    name = PurePosixPath(stored)
+    # Every imgstore has a file of this name: the folder is what tells one from another.
+    tail = f"{name.parent.name}/{name.name}" if name.name == IMGSTORE_METADATA else name.name
     # A relative path counts from the labels file, never from where this process runs.
     candidates = [labels_path.parent / stored]
-    candidates += [
-        Path(folder) / PurePosixPath(stored).name
-        for folder in (str(labels_path.parent), *video_folders)
-    ]
+    candidates += [Path(folder) / tail for folder in (str(labels_path.parent), *video_folders)]
     found = next((candidate for candidate in candidates if candidate.exists()), None)
     return stored if found is None else str(found.resolve())
 

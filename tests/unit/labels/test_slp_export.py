@@ -17,7 +17,7 @@ from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment, Video
 from shoal_labels.segments import SegmentReader, SegmentWriter
 from shoal_labels.slp_export import Source, TrackList, export
 from shoal_labels.slp_import import import_labels
-from shoal_labels.slp_videos import entry
+from shoal_labels.slp_videos import describe, entry
 
 Make = Callable[..., PoseColumns]
 Same = Callable[[PoseColumns, PoseColumns], None]
@@ -206,6 +206,41 @@ def test_an_image_folder_is_listed_in_the_order_of_the_frame_indices(tmp_path: P
     filenames, backend = entry(Video(tmp_path.as_uri()))
     assert [Path(name).name for name in filenames] == ["IMG1.png", "img2.png", "img10.png"]
     assert backend["type"] == "ImageVideo"
+
+
+def test_an_imgstore_is_named_as_sleap_names_it_and_found_again(tmp_path: Path) -> None:
+    for store in ("left", "right"):
+        (tmp_path / store).mkdir()
+        (tmp_path / store / "metadata.yaml").write_text("__store: {}")
+    folder = tmp_path / "left"
+    filename, backend = entry(Video(str(folder), 10, 4, 6, 1))
+    assert filename == backend["filename"] == str(folder / "metadata.yaml")
+    assert (backend["type"], backend["index_by_original"]) == ("ImgStoreVideo", True)
+    # On another machine, beside the labels.
+    elsewhere = {**backend, "filename": "D:/data/left/metadata.yaml"}
+    imported = describe(
+        sleap_io.Video(elsewhere["filename"], backend_metadata=elsewhere, open_backend=False),
+        tmp_path / "labels.slp",
+        (),
+    )
+    assert imported.uri == str(folder)
+    assert entry(imported)[0] == str(folder / "metadata.yaml")
+
+
+def test_a_folder_of_images_with_other_metadata_is_no_imgstore(tmp_path: Path) -> None:
+    (tmp_path / "0.png").touch()
+    (tmp_path / "metadata.yaml").write_text("camera: top")
+    assert entry(Video(str(tmp_path)))[1]["type"] == "ImageVideo"
+
+
+@pytest.mark.parametrize(("frames", "lost"), [(range(10), None), ([0, 1, 9], 7)])
+def test_frames_without_poses_are_told_by_the_file(
+    frames: list[int], lost: int | None, tmp_path: Path, label_set: LabelSet, poses: Make
+) -> None:
+    job = replace(label_set, provenance={"video": {"asked_frame_count": 10}})
+    output = exported(tmp_path, stored(tmp_path, job, poses(frames)))
+    provenance = sleap_io.load_slp(str(output), open_videos=False).provenance
+    assert provenance.get("shoal_unread_frame_count") == lost
 
 
 @pytest.mark.parametrize(("channel_count", "grayscale"), [(1, True), (3, False), (0, None)])

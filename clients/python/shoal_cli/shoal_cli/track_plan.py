@@ -13,7 +13,7 @@ from shoal_cli.track_settings import ALL_FRAMES, TrackSettings
 from shoal_client.checking import check_parameters
 from shoal_core.errors import InvalidArgument, NotFound, PermissionDenied
 from shoal_core.frame_runs import Runs, parse_runs
-from shoal_core.video_path import split_dataset
+from shoal_core.video_path import imgstore_folder, split_dataset
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _centroids(centroids: str | None, videos: Sequence[Path]) -> Path | str | No
 
 
 def _checked_video(video: str) -> Path:
-    path = Path(video).expanduser().absolute()
+    path = Path(imgstore_folder(Path(video).expanduser().absolute()))
     file = Path(split_dataset(str(path))[0])
     if not file.exists():
         raise NotFound("VIDEO_NOT_FOUND", f"There is no video {path}; check the path.", path=path)

@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 
 from shoal_core.errors import InvalidArgument, OutOfRange, ShoalError
-from shoal_core.video_path import IMGSTORE_METADATA, imgstore_folder
+from shoal_core.video_path import IMGSTORE_KEY, IMGSTORE_METADATA, imgstore_folder
 from shoal_media.content_hash import hash_images
 from shoal_media.frames import Pixels, decode_pixels, to_rgb
 from shoal_media.readers.container import ContainerReader
 from shoal_media.readers.frame_store import FrameStore, StoredFrames, unreadable_frame
 from shoal_media.readers.imgstore_index import (
-    STORE_KEY,
     StoreFormat,
     StoreIndex,
     store_unreadable,
@@ -39,7 +38,7 @@ _BAYER_CODES = {
 def is_imgstore(path: Path) -> bool:
     """Whether a path is an imgstore's folder or its `metadata.yaml`."""
     metadata = Path(imgstore_folder(path), IMGSTORE_METADATA)
-    return metadata.is_file() and STORE_KEY.encode() in metadata.read_bytes()
+    return metadata.is_file() and IMGSTORE_KEY.encode() in metadata.read_bytes()
 
 
 class ImgStore(FrameStore):

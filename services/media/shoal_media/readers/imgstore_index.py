@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_core.errors import InvalidArgument
-from shoal_core.video_path import IMGSTORE_METADATA
+from shoal_core.video_path import IMGSTORE_KEY, IMGSTORE_METADATA
 
-STORE_KEY = "__store"
-"""Where `metadata.yaml` describes the store, beside what its user noted."""
 _VIDEO_CLASSES = frozenset({"VideoImgStore", "VideoImgStoreFFMPEG"})
 _IMAGE_CLASS = "DirectoryImgStore"
 _IMAGE_FORMATS = frozenset({"png", "jpg", "tif", "bmp", "ppm", "pgm", "npy"})
@@ -45,7 +43,7 @@ class StoreFormat:
 
         try:
             with (folder / IMGSTORE_METADATA).open("rb") as file:
-                store = yaml.safe_load(file)[STORE_KEY]
+                store = yaml.safe_load(file)[IMGSTORE_KEY]
             kind, written_format = store["class"], store["format"]
             is_color = len(store["imgshape"]) == 3 and store["imgshape"][2] == 3
         except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
