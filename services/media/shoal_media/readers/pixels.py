@@ -1,7 +1,8 @@
 """From decoded pictures to gray or RGB pixels, equal to what OpenCV (so SLEAP) gives.
 
-RGB: swscale to rgb24 with the picture's own matrix and range and without ACCURATE_RND, which
-is what OpenCV's reader does: equal bit for bit.
+RGB: swscale with the picture's own matrix and range and without ACCURATE_RND, which is what
+OpenCV's reader does: equal bit for bit, also for 10 bits a channel. Not so for interlaced video,
+of which OpenCV 5 gives pictures of one colour: it is read as it is stored, both fields woven.
 
 Gray of a gray video: the red channel of that RGB. For 8-bit YUV with neutral chroma it depends
 on luma alone, so the 256 values are taken from swscale once and applied to the luma plane,
@@ -71,11 +72,19 @@ class PixelConverter(PictureConverter):
             cv2.extractChannel(self._rgb(picture), 0, dst=out_HWC[..., 0])
 
     def _rgb(self, picture: Any) -> NDArray[np.uint8]:
-        """Returns a view [H, W, 3] of the picture in RGB."""
+        """Returns the picture in RGB [H, W, 3], a view where that is possible."""
+        is_deep = picture.format.components[0].bits > 8
         converted = self._reformatter.reformat(
-            picture, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
+            picture,
+            # To 8 bits swscale rounds otherwise for each order; OpenCV asks for BGR.
+            format="bgr24" if is_deep else "rgb24",
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
         )
-        return _plane_view(converted, 3)
+        pixels_HW3 = _plane_view(converted, 3)
+        if not is_deep:
+            return pixels_HW3
+        return np.asarray(cv2.cvtColor(pixels_HW3, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _learned_table(
         self, samples_S: Sequence[Any], rgb_S: Sequence[NDArray[np.uint8]]
