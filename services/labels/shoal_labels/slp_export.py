@@ -178,5 +178,5 @@ def file_provenance(sources: Sequence[Source], more: Mapping[str, Any]) -> dict[
 
 def _unread_frame_count(source: Source) -> int:
     """Returns how many frames a job was asked for but could not read: damaged or missing ones."""
-    asked = source.label_set.provenance.get("video", {}).get("asked_frame_count", 0)
+    asked: int = source.label_set.provenance.get("video", {}).get("asked_frame_count", 0)
     return max(0, asked - sum(segment.frame_count for segment in source.segments))
