@@ -49,7 +49,7 @@ def publish(registry: Registry, model_id: str, content: str, sources: Path) -> N
     registry.publish(
         model_id,
         workspace,
-        source=Source(uris=(str(sources),), content_hash=content),
+        source=Source((str(sources),), content, "converter"),
         create_time=datetime(2026, 1, 1, tzinfo=UTC),
     )
 

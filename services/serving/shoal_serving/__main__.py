@@ -11,7 +11,7 @@ from shoal_serving.config import ServingConfig
 from shoal_serving.conversion import Conversion, ConversionLimits
 from shoal_serving.deployments import Deployments
 from shoal_serving.engine_control import EngineControl
-from shoal_serving.imports import Imports
+from shoal_serving.imports import Imports, converter_hash
 from shoal_serving.registry import Registry
 from shoal_serving.service import ServingService
 
@@ -42,6 +42,7 @@ async def build(
         imports=Imports(
             registry=registry,
             conversion=conversion or Conversion(limits),
+            converter=converter_hash(),
             now=lambda: datetime.now(UTC),
         ),
         deployments=deployments,

@@ -11,6 +11,7 @@ from shoal_core.errors import NotFound
 from shoal_serving.conversion import Conversion
 from shoal_serving.registry import STAGED_FOLDER, Registry, Source, Version
 
+_CONVERTER = ("importing", "graphs")
 _MODEL_FILES = ("training_config.json", "best_model.h5", "training_config.yaml", "best.ckpt")
 
 
@@ -18,9 +19,15 @@ class Imports:
     """Imports models one after another: each conversion may take all the memory allowed."""
 
     def __init__(
-        self, *, registry: Registry, conversion: Conversion, now: Callable[[], datetime]
+        self,
+        *,
+        registry: Registry,
+        conversion: Conversion,
+        converter: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._registry = registry
+        self._converter = converter
         self._conversion = conversion
         self._now = now
         self._turn = asyncio.Lock()
@@ -39,11 +46,13 @@ class Imports:
         paths = tuple(folders.values())
         async with self._turn:
             content_hash = await asyncio.to_thread(source_hash, paths)
-            known = await asyncio.to_thread(self._registry.version_of, model_id, content_hash)
+            known = await asyncio.to_thread(
+                self._registry.version_of, model_id, content_hash, self._converter
+            )
             if known is not None:
                 return known, True
             workspace = await self._convert(paths)
-            source = Source(uris=tuple(folders), content_hash=content_hash)
+            source = Source(tuple(folders), content_hash, self._converter)
             version = await asyncio.to_thread(
                 self._registry.publish, model_id, workspace, source=source, create_time=self._now()
             )
@@ -59,6 +68,17 @@ class Imports:
             if not is_converted:
                 await asyncio.to_thread(self._registry.discard, workspace)
         return workspace
+
+
+def converter_hash() -> str:
+    """Returns the SHA-256 over the code that makes graphs of models, in hexadecimal.
+
+    A number to be raised by hand would be forgotten, and a model imported by an older release
+    would keep what that release got wrong.
+    """
+    package = Path(__file__).parent
+    sources = sorted(path for part in _CONVERTER for path in (package / part).glob("*.py"))
+    return hashlib.sha256("\n".join(map(_file_digest, sources)).encode()).hexdigest()
 
 
 def source_hash(folders: tuple[Path, ...]) -> str:

@@ -41,6 +41,8 @@ class Source:
     """Folders, as the caller named them."""
     content_hash: str
     """SHA-256 over the imported files, in hexadecimal."""
+    converter: str
+    """Which code made the graphs: the same files give others once it has changed."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,12 @@ class Registry:
         provenance = {
             "source_uris": source.uris,
             "content_hash": source.content_hash,
+            "converter": source.converter,
             "create_time": create_time.isoformat(),
         }
         try:
             with self._guard:
-                known = self.version_of(model_id, source.content_hash)
+                known = self.version_of(model_id, source.content_hash, source.converter)
                 if known is not None:
                     return known
                 content = json.dumps(provenance, indent=2).encode()
@@ -165,11 +168,14 @@ class Registry:
             found = (model_id for model_id in ids if model_id > after and self._numbers(model_id))
             return [self.model(model_id) for model_id in itertools.islice(found, limit)]
 
-    def version_of(self, model_id: str, content_hash: str) -> Version | None:
-        """Returns the version that was made from these files, or None."""
+    def version_of(self, model_id: str, content_hash: str, converter: str) -> Version | None:
+        """Returns the version that this code has made from these files, or None."""
+        made = content_hash, converter
         with self._guard:
-            versions = self._versions(model_id)
-            return next((v for v in versions if v.source.content_hash == content_hash), None)
+            for version in self._versions(model_id):
+                if (version.source.content_hash, version.source.converter) == made:
+                    return version
+            return None
 
     def resolve(self, name: str) -> Version:
         """Returns the version behind the name of a model (its latest), alias or version.
@@ -300,7 +306,9 @@ def _read_version(model_id: str, number: int, folder: Path) -> Version:
             number=number,
             contract=PoseContract.from_json((folder / CONTRACT_FILE).read_text()),
             source=Source(
-                uris=tuple(provenance["source_uris"]), content_hash=provenance["content_hash"]
+                uris=tuple(provenance["source_uris"]),
+                content_hash=provenance["content_hash"],
+                converter=provenance.get("converter", ""),
             ),
             create_time=datetime.fromisoformat(provenance["create_time"]).astimezone(UTC),
         )

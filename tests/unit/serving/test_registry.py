@@ -17,6 +17,7 @@ from shoal_serving.durable import DurableFiles
 from shoal_serving.registry import STAGED_FOLDER, Registry, Source, Version
 from tests.fakes.model_versions import CONTRACT, model_folder, write_version
 
+CONVERTER = "first"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -35,18 +36,20 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     opened.close()
 
 
-def publish(registry: Registry, model_id: str, content: str = "a") -> Version:
+def publish(
+    registry: Registry, model_id: str, content: str = "a", converter: str = CONVERTER
+) -> Version:
     workspace = registry.new_workspace()
     sources = model_folder(workspace.parent / "sources", content)
     write_version([sources], workspace / STAGED_FOLDER)
     return registry.publish(
-        model_id, workspace, source=Source(uris=("/data/m",), content_hash=content), create_time=NOW
+        model_id, workspace, source=Source(("/data/m",), content, converter), create_time=NOW
     )
 
 
 def test_a_published_version_reads_back_as_it_was_given(registry: Registry) -> None:
     published = publish(registry, "flies")
-    assert published == Version("flies", 1, CONTRACT, Source(("/data/m",), "a"), NOW)
+    assert published == Version("flies", 1, CONTRACT, Source(("/data/m",), "a", CONVERTER), NOW)
     assert registry.model("flies").versions == (published,)
     assert (registry.repository / "flies" / "1" / COMPOSED_FILE).exists()
 
@@ -60,8 +63,16 @@ def test_versions_count_from_one_in_the_order_of_publishing(registry: Registry) 
 def test_the_same_files_make_one_version_of_a_model(registry: Registry) -> None:
     first, again = publish(registry, "flies"), publish(registry, "flies")
     assert first == again
-    assert registry.version_of("flies", "a") == first
-    assert registry.version_of("mice", "a") is None
+    assert registry.version_of("flies", "a", CONVERTER) == first
+    assert registry.version_of("mice", "a", CONVERTER) is None
+
+
+def test_another_converter_makes_another_version_of_the_same_files(registry: Registry) -> None:
+    publish(registry, "flies")
+    assert registry.version_of("flies", "a", "second") is None
+    again = publish(registry, "flies", converter="second")
+    assert again.number == 2
+    assert registry.version_of("flies", "a", "second") == again
 
 
 def test_publishing_in_parallel_loses_and_repeats_nothing(registry: Registry) -> None:
@@ -158,7 +169,7 @@ def test_a_full_disk_leaves_no_version_and_no_alias_behind(tmp_path: Path) -> No
     workspace = full.new_workspace()
     write_version([model_folder(tmp_path / "m")], workspace / STAGED_FOLDER)
     with pytest.raises(OSError, match="No space left"):
-        full.publish("flies", workspace, source=Source((), "b"), create_time=NOW)
+        full.publish("flies", workspace, source=Source((), "b", CONVERTER), create_time=NOW)
     assert sorted(folder.rglob("*")) == before
     full.close()
 
