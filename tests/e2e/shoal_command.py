@@ -63,7 +63,8 @@ class InTerminal:
         (service,) = (
             child
             for child in psutil.Process(self.process.pid).children(recursive=True)
-            if f"shoal_{name}" in child.cmdline()
+            # A zombie, of a service that was killed before, has no command line.
+            if child.status() != psutil.STATUS_ZOMBIE and f"shoal_{name}" in child.cmdline()
         )
         service.kill()
         return service.pid
