@@ -85,7 +85,7 @@ identities: setup ## Identities of the bottom-up ID model on a whole recording, 
 	$(BIN)/python -m tests.benchmarks.identities
 
 .PHONY: soak
-soak: setup ## Memory of every process over a video of 100,000 frames (half an hour)
+soak: setup ## Memory of every process over a video of 100,000 frames (10 minutes)
 	$(BIN)/python -m tests.benchmarks.soak
 
 .PHONY: demo

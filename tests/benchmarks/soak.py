@@ -1,7 +1,7 @@
 """Memory of every process over a very long video.
 
-`make soak` repeats a real recording, without encoding it anew, until it has 100,000 frames,
-tracks it with `shoal track`, and samples the resident memory of the command, its supervisor and
+`make soak` repeats a real recording, without encoding it anew, until it has 100,000 frames (the
+smallest one with the fastest model: what is measured is memory), tracks it with `shoal track`, and samples the resident memory of the command, its supervisor and
 every service. Flat: from a tenth of a process's life on, its memory stays within 10 % of what it
 was then.
 """
@@ -114,8 +114,8 @@ def main() -> int:
     """Prints the memory of every process; returns 1 if one is not flat."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
     parser.add_argument("--frames", type=int, default=100_000)
-    parser.add_argument("--video", type=Path, default=DATA / "pair" / "centered_pair_small.mp4")
-    model = DATA / "models" / "minimal_instance.UNet.bottomup"
+    parser.add_argument("--video", type=Path, default=DATA / "robot" / "small_robot.mp4")
+    model = DATA / "models" / "minimal_robot.UNet.single_instance"
     parser.add_argument("--model", type=Path, action="append", default=None)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shoal-soak-") as folder:
