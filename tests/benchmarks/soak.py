@@ -1,9 +1,9 @@
 """Memory of every process over a very long video.
 
-`make soak` repeats a real recording, without encoding it anew, until it has 100,000 frames (the
-smallest one with the fastest model: what is measured is memory), tracks it with `shoal track`, and samples the resident memory of the command, its supervisor and
-every service. Flat: from a tenth of a process's life on, its memory stays within 10 % of what it
-was then.
+`make soak` repeats a real recording, without encoding it anew, until it has 100,000 frames, tracks
+it with `shoal track`, and samples the resident memory of the command, its supervisor and every
+service. What is measured is memory, so the recording and the model are the fastest ones. Flat: from
+a tenth of a process's life on, its memory stays within 10 % of what it was then.
 """
 
 import argparse
