@@ -1,9 +1,12 @@
 """Memory of every process over a very long video.
 
 `make soak` repeats a real recording, without encoding it anew, until it has 100,000 frames, tracks
-it with `shoal track`, and samples the resident memory of the command, its supervisor and every
-service. What is measured is memory, so the recording and the model are the fastest ones. Flat: from
-a tenth of a process's life on, its memory stays within 10 % of what it was then.
+it with `shoal track`, and samples the memory of the command, its supervisor and every service. What
+is measured is memory, so the recording and the model are the fastest ones. Flat: from a tenth of a
+process's life on, its memory stays within 10 % of what it was then.
+
+Memory is what is resident and not shared: the ring of frames, which worker and engine share, comes
+and goes with every segment; its greatest size is printed beside.
 """
 
 import argparse
@@ -28,15 +31,18 @@ ALLOWED_GROWTH = 0.1
 
 @dataclass
 class Trace:
-    """Resident memory of one process over its life, in MiB."""
+    """Memory of one process over its life, in MiB."""
 
     name: str
-    rss_mib: list[float] = field(default_factory=list)
+    own_mib: list[float] = field(default_factory=list)
+    """Resident and not shared."""
+    shared_mib: list[float] = field(default_factory=list)
+    """Resident and shared: libraries' files, and the ring of frames."""
 
     @property
     def warm(self) -> list[float]:
         """The samples from a tenth of its life on."""
-        return self.rss_mib[int(len(self.rss_mib) * WARM_FRACTION) :]
+        return self.own_mib[int(len(self.own_mib) * WARM_FRACTION) :]
 
     @property
     def growth(self) -> float:
@@ -47,7 +53,8 @@ class Trace:
     def __str__(self) -> str:
         warm = self.warm
         spread = f"{warm[0]:7.0f} → {warm[-1]:7.0f} MiB ({min(warm):.0f} to {max(warm):.0f})"
-        return f"{self.name:14} {spread}, {self.growth:.1%}, {len(self.rss_mib)} samples"
+        shared = f"{max(self.shared_mib):.0f} MiB shared at most"
+        return f"{self.name:14} {spread}, {self.growth:.1%}, {len(warm)} samples, {shared}"
 
 
 def repeat_video(source: Path, output: Path, frame_count: int) -> int:
@@ -81,7 +88,9 @@ def watch(command: list[str]) -> dict[int, Trace]:
             for member in (root, *root.children(recursive=True)):
                 try:
                     trace = traces.setdefault(member.pid, Trace(_name(member)))
-                    trace.rss_mib.append(member.memory_info().rss / 2**20)
+                    memory = member.memory_info()
+                    trace.own_mib.append((memory.rss - memory.shared) / 2**20)
+                    trace.shared_mib.append(memory.shared / 2**20)
                 except psutil.NoSuchProcess:
                     continue
             time.sleep(SAMPLE_SECONDS)
@@ -103,7 +112,7 @@ def report(traces: dict[int, Trace]) -> bool:
     flat = True
     for _, members in sorted(by_name.items()):
         for trace in members:
-            if len(trace.rss_mib) < LEAST_SAMPLE_COUNT:
+            if len(trace.own_mib) < LEAST_SAMPLE_COUNT:
                 continue
             print(trace)
             flat &= trace.growth <= ALLOWED_GROWTH
