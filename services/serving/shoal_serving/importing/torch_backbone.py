@@ -1,5 +1,6 @@
 """What every backbone of sleap-nn is: layers that end in features of several strides."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,18 +33,19 @@ class Backbone(Protocol):
 
 
 def middle_block(
-    layers: TorchLayers, names: tuple[str, str], convs: int, feature: Feature, size: int
+    layers: TorchLayers, name: Callable[[int, str], str], convs: int, feature: Feature, size: int
 ) -> Feature:
     """Returns the block between encoder and decoder: convolutions with ReLU, no pooling.
 
     Args:
         layers: Where the block is added.
-        names: What the layers' names begin with in its expanding part, all convolutions but
-            the last, and in its contracting part, which is the last.
+        name: Returns what the layers' names begin with in a part of it, by the part's number and
+            name: "expand", all convolutions but the last (there may be none), or "contract".
         convs: How many convolutions there are.
         feature: The encoder's last feature.
         size: Side of the kernels.
     """
-    expanding, contracting = names
-    feature = layers.convs(expanding, convs - 1, feature, size)
-    return layers.convs(contracting, 1, feature, size)
+    parts = [("expand", convs - 1), ("contract", 1)]
+    for index, (part, count) in enumerate((part, count) for part, count in parts if count):
+        feature = layers.convs(name(index, part), count, feature, size)
+    return feature

@@ -63,17 +63,8 @@ class PatchBackbone:
     def emit(self, layers: TorchLayers, image: Feature) -> Pyramid:
         """Adds the network to a graph."""
         feature, skips = self.encode(layers, f"{_BACKBONE}.enc", image, self.patch_stride)
-        # The names are ConvNeXt's in Swin networks, too.
-        expanding, contracting = (
-            f"{_BACKBONE}.middle_blocks.{index}.blocks.convnext_middle_{part}_conv"
-            for index, part in enumerate(("expand", "contract"))
-        )
         deepest = middle_block(
-            layers,
-            (expanding, contracting),
-            self.convs_per_block,
-            layers.pool(feature),
-            self.kernel_size,
+            layers, _middle_name, self.convs_per_block, layers.pool(feature), self.kernel_size
         )
         decoder = Decoder(
             name=f"{_BACKBONE}.dec",
@@ -84,3 +75,8 @@ class PatchBackbone:
             up_interpolate=self.up_interpolate,
         )
         return decoder.emit(layers, deepest, skips[::-1])
+
+
+def _middle_name(index: int, part: str) -> str:
+    """Returns ConvNeXt's name, which Swin networks use, too."""
+    return f"{_BACKBONE}.middle_blocks.{index}.blocks.convnext_middle_{part}_conv"

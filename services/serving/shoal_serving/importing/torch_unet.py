@@ -98,12 +98,9 @@ class UNet:
         return feature
 
     def _middle(self, layers: TorchLayers, feature: Feature) -> Feature:
-        # Layers are numbered on from the encoder's blocks and its last pooling.
-        names = tuple(
-            f"{_BACKBONE}.middle_blocks.{index}.blocks.stack0_enc{self.down_blocks + 1 + index}"
-            f"_middle_{part}_conv"
-            for index, part in enumerate(("expand", "contract"))
-        )
-        return middle_block(
-            layers, (names[0], names[1]), self.convs_per_block, feature, self.kernel_size
-        )
+        def name(index: int, part: str) -> str:
+            # Layers are numbered on from the encoder's blocks and its last pooling.
+            layer = f"stack0_enc{self.down_blocks + 1 + index}_middle_{part}_conv"
+            return f"{_BACKBONE}.middle_blocks.{index}.blocks.{layer}"
+
+        return middle_block(layers, name, self.convs_per_block, feature, self.kernel_size)

@@ -68,6 +68,7 @@ CONVNEXT_VARIANTS = {
     "full size": {"output_stride": 1},
     "coarse patches": {"stem_patch_stride": 4, "max_stride": 64},
     "kernels of 5, blocks of 3": {"kernel_size": 5, "convs_per_block": 3},
+    "blocks of 1": {"convs_per_block": 1, "filters_rate": 1.0},
 }
 SWIN = {
     **{"arch": {"embed": 4, "depths": [2, 2, 1, 1], "num_heads": [1, 2, 2, 4]}, "model_type": ""},

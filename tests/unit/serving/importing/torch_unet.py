@@ -154,8 +154,9 @@ class Network(nn.Module):
     def _middle(self, prefixes, x, filters):
         names = [f"backbone.middle_blocks.{i}.blocks.{prefix}" for i, prefix in enumerate(prefixes)]
         expanding = self.backbone["convs_per_block"] - 1
-        x = self._convs(f"{names[0]}_middle_expand_conv", expanding, x, filters)
-        return self._convs(f"{names[1]}_middle_contract_conv", 1, x, filters)
+        if expanding:
+            x = self._convs(f"{names.pop(0)}_middle_expand_conv", expanding, x, filters)
+        return self._convs(f"{names[0]}_middle_contract_conv", 1, x, filters)
 
     def _up(self, block, stride, x, skip):
         name = f"backbone.{self.decoder}.decoder_stack.{block}.blocks.{self.prefix}{block}"
