@@ -107,7 +107,7 @@ def read_torch_config(folder: Path) -> TorchConfig:
 
 def _parse(folder: Path, config: Mapping[str, Any]) -> TorchConfig:
     model = config["model_config"]
-    kind, head = _only_one(folder, "head", model["head_configs"])
+    kind, head = _only_one("head", model["head_configs"])
     if kind not in STAGE_NAMES:
         raise _unsupported(
             folder, f"is a model of kind {kind!r}", f"one of {', '.join(STAGE_NAMES)}"
@@ -143,7 +143,7 @@ def _release(config: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(map(int, version.groups())) if version else (math.inf,)
 
 
-def _only_one(folder: Path, what: str, choices: Mapping[str, Any]) -> tuple[str, Any]:
+def _only_one(what: str, choices: Mapping[str, Any]) -> tuple[str, Any]:
     chosen = [(name, choice) for name, choice in choices.items() if choice is not None]
     if len(chosen) != 1:
         raise ValueError(f"{len(chosen)} {what}s are configured")
@@ -159,7 +159,7 @@ def _unsupported(folder: Path, problem: str, cure: str) -> InvalidArgument:
 
 
 def _backbone(folder: Path, backbones: Mapping[str, Any]) -> Backbone:
-    name, backbone = _only_one(folder, "backbone", backbones)
+    name, backbone = _only_one("backbone", backbones)
     if name not in BACKBONES:
         raise _unsupported(
             folder, f"has a {name!r} backbone", f"a model with one of {', '.join(BACKBONES)}"
