@@ -10,6 +10,7 @@ from typing import Any
 from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
+from shoal_serving.importing.config_numbers import positive
 
 CONFIG_FILE = "training_config.json"
 
@@ -22,6 +23,16 @@ STAGE_NAMES = {
     "multi_class_topdown": "multiclass_centered_instance",
 }
 """Key of the head in SLEAP's configuration → name of the stage here."""
+
+_UNREADABLE = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What files that are no configuration raise."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def read_keras_config(folder: Path) -> KerasConfig:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         return _parse(folder, config)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _UNREADABLE as error:
         raise InvalidArgument(
             "MODEL_CONFIG_INVALID",
             f"{path} cannot be read ({type(error).__name__}: {error}); copy it from the "
@@ -94,7 +105,7 @@ def _parse(folder: Path, config: Mapping[str, Any]) -> KerasConfig:
         skeleton=_skeleton(config, kind, head, anchor),
         classes=_classes(head),
         anchor_part=anchor,
-        input_scale=float(preprocessing["input_scaling"]),
+        input_scale=positive(preprocessing["input_scaling"]),
         target_size_px=_target_size(preprocessing),
         pad_to_stride=int(preprocessing.get("pad_to_stride") or 1),
         crop_size_px=_crop_size(folder, STAGE_NAMES[kind], config["data"]),
@@ -129,7 +140,7 @@ def _target_size(preprocessing: Mapping[str, Any]) -> tuple[int, int] | None:
     height, width = preprocessing.get("target_height"), preprocessing.get("target_width")
     if not preprocessing.get("resize_and_pad_to_target") or height is None or width is None:
         return None
-    return int(height), int(width)
+    return int(positive(height)), int(positive(width))
 
 
 def _classes(head: Mapping[str, Any]) -> tuple[str, ...]:
@@ -156,7 +167,7 @@ def _crop_size(folder: Path, stage: str, data: Mapping[str, Any]) -> int | None:
             "the finished training, not the profile it started from.",
             folder=folder,
         )
-    return math.ceil(int(crop_size) / float(data["preprocessing"]["input_scaling"]))
+    return math.ceil(positive(crop_size) / positive(data["preprocessing"]["input_scaling"]))
 
 
 def _skeleton(

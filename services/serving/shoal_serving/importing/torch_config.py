@@ -13,11 +13,11 @@ import yaml
 from shoal_common.inference.contract import CROP_STAGES
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
+from shoal_serving.importing.config_numbers import positive
 from shoal_serving.importing.torch_backbone import Backbone
 from shoal_serving.importing.torch_convnext import encode_convnext
 from shoal_serving.importing.torch_files import CONFIG_FILE
 from shoal_serving.importing.torch_heads import TorchHead, read_classes, read_heads
-from shoal_serving.importing.torch_numbers import positive
 from shoal_serving.importing.torch_patches import PatchBackbone
 from shoal_serving.importing.torch_skeleton import read_skeleton
 from shoal_serving.importing.torch_swin import encode_swin

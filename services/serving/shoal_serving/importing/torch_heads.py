@@ -11,7 +11,7 @@ from shoal_serving.graphs.network import (
     CONFIDENCE_HEADS,
     PAF_HEAD,
 )
-from shoal_serving.importing.torch_numbers import power_of_two
+from shoal_serving.importing.config_numbers import power_of_two
 
 
 @dataclass(frozen=True)

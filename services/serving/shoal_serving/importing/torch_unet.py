@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shoal_serving.importing.config_numbers import positive, power_of_two
 from shoal_serving.importing.torch_backbone import Pyramid, middle_block
 from shoal_serving.importing.torch_decoder import Decoder
 from shoal_serving.importing.torch_layers import Feature, TorchLayers
-from shoal_serving.importing.torch_numbers import positive, power_of_two
 
 _BACKBONE = "backbone"
 _STEM_KERNEL_SIZE = 7

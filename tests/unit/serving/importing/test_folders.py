@@ -196,7 +196,13 @@ def test_truncated_weights(copy, tmp_path, keep):
     assert "best_model.h5" in error.message
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": 1, "model": 2}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"data": 1, "model": 2}', "\x00\xff"),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_a_configuration_that_is_none(copy, tmp_path, text):
     folder = copy(BOTTOMUP)
     (folder / "training_config.json").write_text(text)
@@ -289,6 +295,28 @@ def test_preprocessing_that_is_not_imported(copy, tmp_path):
     error = refused([folder], tmp_path / "v1")
     assert error.reason == "MODEL_KIND_UNSUPPORTED"
     assert "imagenet_mode" in error.message
+
+
+@pytest.mark.parametrize("number", [0, -1, float("nan"), float("inf"), "wide", [1, 1]])
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("preprocessing", "input_scaling"),
+        ("preprocessing", "target_height"),
+        ("instance_cropping", "crop_size"),
+    ],
+)
+def test_a_size_that_is_none(copy, tmp_path, section, key, number):
+    folder = copy(CENTERED)
+
+    def change(config):
+        config["data"]["preprocessing"] |= {"resize_and_pad_to_target": True, "target_width": 384}
+        config["data"][section][key] = number
+
+    change_config(folder, change)
+    error = refused([folder], tmp_path / "v1")
+    assert error.reason == "MODEL_CONFIG_INVALID"
+    assert "training_config.json" in error.message
 
 
 def test_a_crop_size_that_is_not_there(copy, tmp_path):
