@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal_core.coordinates import bounding_boxes
 from shoal_core.errors import InvalidArgument
 from shoal_core.filtering import InstanceFilters, best_scored, filter_instances
 from shoal_core.metrics.oks import oks
 from shoal_core.pose import FramePoses
+from shoal_core.tracking.similarity import box_overlaps
 
 NAN = float("nan")
 
@@ -45,6 +47,12 @@ def as_rows(poses: FramePoses) -> list[bytes]:
     return [points.tobytes() for points in poses.points_px_IN2]
 
 
+def overlaps(method, better: FramePoses, worse: FramePoses):
+    if method == "oks":
+        return oks(better.points_px_IN2, worse.points_px_IN2)
+    return box_overlaps(bounding_boxes(better.points_px_IN2), bounding_boxes(worse.points_px_IN2))
+
+
 @given(frames(), filters)
 def test_what_stays_is_good_enough_in_its_order_and_stays_again(poses, filters) -> None:
     kept = filter_instances(poses, filters)
@@ -61,12 +69,20 @@ def test_what_stays_is_good_enough_in_its_order_and_stays_again(poses, filters) 
 def test_who_goes_overlaps_a_better_one_that_stays(poses, method, threshold) -> None:
     rule = InstanceFilters(overlapping_method=method, overlapping_threshold=threshold)
     kept = filter_instances(poses, rule)
-    scores = dict(zip(as_rows(poses), poses.instance_scores_I.tolist(), strict=True))
-    for row in set(as_rows(poses)) - set(as_rows(kept)):
-        assert max(kept.instance_scores_I) >= scores[row]
-    if poses.instance_count:
-        best = as_rows(poses)[int(poses.instance_scores_I.argmax())]
-        assert best in as_rows(kept)
+    remaining = as_rows(kept)
+    gone = poses.select(np.array([row not in remaining for row in as_rows(poses)], bool))
+    over_KG = overlaps(method, kept, gone) > np.float32(threshold)
+    better_KG = kept.instance_scores_I[:, None] >= gone.instance_scores_I
+    assert (over_KG & better_KG).any(axis=0).all()
+
+
+@given(frames(), st.sampled_from(["iou", "oks"]), st.floats(0, 1))
+def test_nobody_that_stays_overlaps_a_better_one(poses, method, threshold) -> None:
+    rule = InstanceFilters(overlapping_method=method, overlapping_threshold=threshold)
+    kept = filter_instances(poses, rule)
+    over_II = overlaps(method, kept, kept) > np.float32(threshold)
+    better_II = kept.instance_scores_I[:, None] > kept.instance_scores_I
+    assert not (over_II & better_II).any()
 
 
 @given(frames())
