@@ -62,7 +62,7 @@ def _fit(
     scale = (target.cast(FLOAT) / lengths).reduce("ReduceMin", 0, keep=True)
     exact = lengths * scale
     # A little more, because length · (target / length) may be just less than the target.
-    fitted = (graph.op("Round", exact) if antialias else exact + 1e-3).cast(INT64)
+    fitted = (graph.op("Round", exact) if antialias else exact + 1e-3).cast(INT64).maximum(1)
     sizes = graph.concat([images_BHWC.length(0), fitted, images_BHWC.length(3)], axis=0)
     absent = Value(graph, "", FLOAT)
     how = resize_attributes(antialias=antialias)

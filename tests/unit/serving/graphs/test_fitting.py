@@ -122,7 +122,10 @@ def test_sleap_nn_fits_with_antialiasing_to_the_nearest_size(height, width):
 
 @pytest.mark.parametrize(
     ("height", "width", "fitted_height", "fitted_width"),
-    [(40, 60, 32, 48), (60, 40, 48, 32), (48, 48, 48, 48), (24, 24, 48, 48), (7, 48, 7, 48)],
+    [
+        *[(40, 60, 32, 48), (60, 40, 48, 32), (48, 48, 48, 48), (24, 24, 48, 48), (7, 48, 7, 48)],
+        (2, 192, 1, 48),
+    ],
 )
 def test_both_axes_are_scaled_alike_and_the_rest_is_zero(
     height, width, fitted_height, fitted_width
