@@ -65,7 +65,8 @@ class PoseContract:
     classes: tuple[str, ...] = ()
     """Identities of an ID model (K of them), else empty."""
     crop_size_px: int | None = None
-    """Side of the second stage's square crop in full-frame pixels, if there is one."""
+    """Side of the second stage's square crop in full-frame pixels, if there is one; of frames
+    that are scaled to `target_size_px`, in pixels after that."""
     target_size_px: tuple[int, int] | None = None
     """(height, width) that frames of another size are scaled to fit in, as training's were;
     None: every frame keeps its size. Points are in pixels of the frame as it came either way."""

@@ -50,8 +50,8 @@ def crops(
 def _scaled(crops_MCss: Value, scaling: Scaling) -> Value:
     """Returns the crops at floor(side · factor).
 
-    Frames are stretched to a whole number of pixels, as in training. Crops are not, because
-    training scales before it cuts: their pixels are 1 / factor apart whatever their side is.
+    Frames are stretched to a whole number of pixels, as in training. Crops are not: SLEAP's
+    training scales before it cuts, so their pixels are 1 / factor apart whatever their side is.
     """
     if scaling.factor == 1.0:
         return crops_MCss

@@ -9,6 +9,8 @@ Where imported models differ from training:
 - RGB frames for a gray network are weighted as in SLEAP, by weights that add up to 1.
 - Before version 0.1.0 training cut crops out of the scaled frame: a crop is blended in another
   order, and its outermost pixels are not weighed with those outside.
+- Since then training cuts first, and stretches the scaled crop to a whole number of pixels:
+  imported models do not, where side · scale is no whole number.
 - A model trained on tiles of frames (`tiling`) sees whole frames.
 """
 
