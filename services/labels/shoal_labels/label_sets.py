@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from shoal_core.skeleton import Skeleton
 
+IMPORTED_FROM = "imported_from"
+"""Key of the file that a label set was imported from, in its provenance."""
+
 
 @dataclass(frozen=True)
 class LabelSetKey:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shoal_labels.columns import PoseColumns
 from shoal_labels.disk_file import DiskFile, publish
-from shoal_labels.label_sets import LabelSet, Segment
+from shoal_labels.label_sets import IMPORTED_FROM, LabelSet, Segment
 from shoal_labels.segments import SegmentReader
 from shoal_labels.slp_tables import TableWriter
 from shoal_labels.slp_videos import entry
@@ -178,5 +178,10 @@ def file_provenance(sources: Sequence[Source], more: Mapping[str, Any]) -> dict[
 
 def _unread_frame_count(source: Source) -> int:
     """Returns how many frames a job was asked for but could not read: damaged or missing ones."""
-    asked: int = source.label_set.provenance.get("video", {}).get("asked_frame_count", 0)
+    provenance = source.label_set.provenance
+    video = provenance.get("video")  # of a job; another program may mean anything by it
+    asked = video.get("asked_frame_count") if isinstance(video, Mapping) else None
+    # What was imported has lost its frames without instances, which were read all the same.
+    if not isinstance(asked, int) or IMPORTED_FROM in provenance:
+        return 0
     return max(0, asked - sum(segment.frame_count for segment in source.segments))

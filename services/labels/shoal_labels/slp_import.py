@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
 from shoal_labels.disk_file import sha256
-from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment
+from shoal_labels.label_sets import IMPORTED_FROM, LabelSet, LabelSetKey, Segment
 from shoal_labels.segments import SegmentWriter
 from shoal_labels.slp_tables import TABLES, FrameTable, TableReader, frames_of_video, video_ids
 from shoal_labels.slp_videos import describe
@@ -161,4 +161,4 @@ def _skeleton(skeletons: Sequence[Any], index: int) -> Skeleton:
 
 def _provenance(slp: Any, path: Path) -> Mapping[str, Any]:
     provenance = slp.read_provenance(str(path), slp.read_metadata(str(path)))
-    return {**provenance, "imported_from": str(path)}
+    return {**provenance, IMPORTED_FROM: str(path)}

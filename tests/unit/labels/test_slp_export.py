@@ -243,6 +243,24 @@ def test_frames_without_poses_are_told_by_the_file(
     assert provenance.get("shoal_unread_frame_count") == lost
 
 
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"video": "/videos/flies.mp4"},
+        {"video": {"asked_frame_count": "ten"}},
+        {"video": {"asked_frame_count": 10}, "imported_from": "/labels/old.slp"},
+    ],
+    ids=["another program's", "no number", "imported, without its frames that have no instance"],
+)
+def test_only_a_job_that_could_not_read_frames_has_lost_them(
+    provenance: dict[str, object], tmp_path: Path, label_set: LabelSet, poses: Make
+) -> None:
+    source = stored(tmp_path, replace(label_set, provenance=provenance), poses([0, 1, 9]))
+    made = sleap_io.load_slp(str(exported(tmp_path, source)), open_videos=False).provenance
+    assert made["video"] == provenance["video"]
+    assert "shoal_unread_frame_count" not in made
+
+
 @pytest.mark.parametrize(("channel_count", "grayscale"), [(1, True), (3, False), (0, None)])
 def test_the_video_entry_says_what_is_known(channel_count: int, grayscale: bool | None) -> None:
     filename, backend = entry(Video("file:///v/a%20b.mp4", 10, 4, 6, channel_count, 25.0))
