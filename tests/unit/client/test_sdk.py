@@ -138,7 +138,9 @@ def test_frames_with_gaps_filters_and_content_arrive_as_given(
     assert not filters.HasField("overlapping_threshold")
 
 
-@pytest.mark.parametrize("frames", [range(0), range(0, 9, 2), range(-2, 5), [range(3), range(0)]])
+@pytest.mark.parametrize(
+    "frames", [range(0), range(0, 9, 2), range(-2, 5), [range(3), range(0)], []]
+)
 def test_frames_that_are_not_a_run_are_refused(shoal: Shoal, frames: range) -> None:
     with pytest.raises(InvalidArgument):
         shoal.jobs.create_track("/video.mp4", "models/m", frames=frames)

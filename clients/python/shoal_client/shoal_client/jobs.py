@@ -12,7 +12,7 @@ from shoal_client.parameters import InferenceParameters, WindowTracker
 from shoal_client.types import Job
 from shoal_common.status import typed_errors
 from shoal_common.track_document import track_document
-from shoal_core.errors import DeadlineExceeded, Unavailable
+from shoal_core.errors import DeadlineExceeded, InvalidArgument, Unavailable
 
 
 class Jobs:
@@ -54,6 +54,10 @@ class Jobs:
             FailedPrecondition: MODEL_CHANGED.
             OutOfRange: FRAME_OUT_OF_RANGE.
         """
+        if frames is not None and len(frames) == 0:
+            raise InvalidArgument(
+                "FRAMES_INVALID", "No frame is chosen; give a run of frames, or None for all."
+            )
         request = jobs_pb2.CreateTrackJobRequest(
             parent=self._parent,
             video_uri=video_uri,
