@@ -74,7 +74,7 @@ all_settings = st.builds(
     inference=inferences,
     tracker=trackers,
     centroids=st.none() | st.text(),
-)
+).filter(lambda settings: settings.frames is None or settings.only is None)
 
 
 @given(all_settings)
@@ -91,6 +91,7 @@ def test_a_saved_document_gives_the_same_settings(settings: TrackSettings) -> No
         ({"inference": {"filters": {"min_score": 0.2}}}, "min_score"),
         ({"inference": {"filters": {"overlapping_method": "giou"}}}, "overlapping_method"),
         ({"only": "unlabeled"}, "only"),
+        ({"only": "labeled", "labels": "l.slp", "frames": "0-9"}, "frames"),
         ({"tracker": {"method": "window", "max_trakcs": 2}}, "max_trakcs"),
         ({"tracker": {"method": "none", "max_tracks": 2}}, "max_tracks"),
         ({"tracker": {"method": "flow"}}, "flow"),
@@ -203,6 +204,14 @@ def test_only_some_frames_of_no_labels_is_refused_with_the_cure() -> None:
         settings_from_arguments(arguments("--only-labeled-frames"))
 
 
+def test_labels_without_a_choice_of_frames_are_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="add --only-labeled-frames"):
+        settings_from_arguments(arguments("--labels l.slp"))
+    path = tmp_path / "settings.json"
+    path.write_text(TrackSettings(only="labeled", labels="l.slp").to_json())
+    assert settings_from_arguments(arguments(f"--config {path} --frames 3")).only is None
+
+
 DOCUMENT = {"models": ["models/m/versions/1"], "frames": "0-3", "tracker": {"method": "none"}}
 
 
@@ -220,6 +229,12 @@ def test_predictions_say_how_they_were_made(tmp_path: Path, name: str) -> None:
     path = result_file(tmp_path / name, {"config": DOCUMENT})
     settings = read_settings(path)
     assert settings == TrackSettings(models=("models/m/versions/1",), frames="0-3")
+
+
+def test_what_a_result_s_document_gets_wrong_names_the_result(tmp_path: Path) -> None:
+    path = result_file(tmp_path / "out.slp", {"config": {**DOCUMENT, "newer": 1}})
+    with pytest.raises(InvalidArgument, match=r"out\.slp.*newer"):
+        read_settings(path)
 
 
 def test_several_videos_that_were_made_alike_have_one_document(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def settings_from_arguments(arguments: argparse.Namespace) -> TrackSettings:
 
     Raises:
         NotFound: CONFIG_NOT_FOUND.
-        InvalidArgument: CONFIG_INVALID, TRACKER_MISSING or LABELS_MISSING.
+        InvalidArgument: CONFIG_INVALID, TRACKER_MISSING, LABELS_MISSING or FRAMES_INVALID.
     """
     config: Path | None = arguments.config
     settings = TrackSettings() if config is None else read_settings(config)
@@ -65,6 +65,12 @@ def settings_from_arguments(arguments: argparse.Namespace) -> TrackSettings:
         raise InvalidArgument(
             "LABELS_MISSING",
             f"Only {settings.only} frames are wanted; add --labels with the file that has them.",
+        )
+    if settings.only is None and arguments.labels is not None:
+        raise InvalidArgument(
+            "FRAMES_INVALID",
+            "--labels does not say which frames are wanted; add --only-labeled-frames or "
+            "--only-suggested-frames.",
         )
     return settings
 

@@ -71,14 +71,16 @@ def read_settings(path: Path) -> TrackSettings:
     """
     if not path.is_file():
         raise NotFound("CONFIG_NOT_FOUND", f"There is no configuration file {path}.", path=path)
-    if path.suffix in _RESULTS:
-        return settings_from_document(recorded_document(path))
     try:
-        return settings_from_document(json.loads(path.read_bytes()))
+        document = (
+            recorded_document(path) if path.suffix in _RESULTS else json.loads(path.read_bytes())
+        )
     except ValueError as error:
         raise InvalidArgument(
             "CONFIG_INVALID", f"{path} is not JSON: {error}.", path=path
         ) from error
+    try:
+        return settings_from_document(document)
     except InvalidArgument as error:
         raise InvalidArgument(error.reason, f"{path}: {error.message}", path=path) from error
 
@@ -102,7 +104,14 @@ def settings_from_document(document: Any) -> TrackSettings:
     tracker = values.pop("tracker", None)
     if tracker is not None:
         values["tracker"] = _tracker(_section("tracker", tracker))
-    return from_mapping(TrackSettings, values)
+    settings = from_mapping(TrackSettings, values)
+    if settings.frames is not None and settings.only is not None:
+        raise InvalidArgument(
+            "CONFIG_INVALID",
+            f'Frames are chosen twice, by "frames" ({settings.frames[:40]}) and by "only" '
+            f"({settings.only}); leave one of them out.",
+        )
+    return settings
 
 
 def _tracker(values: dict[str, Any]) -> WindowTracker | None:
