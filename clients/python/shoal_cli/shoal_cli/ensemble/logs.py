@@ -1,5 +1,6 @@
 """Files that processes write what happens to: bounded, and never a reason to end."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -28,10 +29,9 @@ def trim(path: Path) -> bool:
     try:
         if path.stat().st_size < LARGEST_LOG_BYTES:
             return False
-        try:
+        with contextlib.suppress(OSError):  # even where a full disk keeps no copy: here is room
             shutil.copyfile(path, path.with_suffix(".log.1"))
-        finally:
-            os.truncate(path, 0)  # even where a full disk keeps no copy: here is room
+        os.truncate(path, 0)
     except OSError:
         return False
     return True
