@@ -99,6 +99,19 @@ def test_a_service_that_dies_at_the_start_is_named_with_its_last_words(
     assert not folder.exists()
 
 
+def test_a_supervisor_that_hangs_at_the_start_is_named(
+    home: Home, folder: Path, others: set[int]
+) -> None:
+    ensemble = LaunchedEnsemble(specification(home, folder, one={}), start_seconds=0.01)
+    (supervisor,) = descendants(os.getpid()) - others
+    os.kill(supervisor, signal.SIGSTOP)
+    with pytest.raises(Unavailable, match=r"supervisor has not started them in .*supervisor\.log"):
+        ensemble.wait_until_serving()
+    os.kill(supervisor, signal.SIGCONT)
+    ensemble.stop()
+    assert_nothing_left({supervisor}, folder)
+
+
 def pid_of(target: str) -> int:
     """The process that listens at a Unix socket."""
     path = target.removeprefix("unix:")

@@ -23,9 +23,12 @@ _STOP_SECONDS = 30.0
 class LaunchedEnsemble:
     """An ensemble that this process has started."""
 
-    def __init__(self, specification: Specification) -> None:
+    def __init__(
+        self, specification: Specification, *, start_seconds: float = _START_SECONDS
+    ) -> None:
         self._home = Home(specification.home)
         self._specification = specification
+        self._start_seconds = start_seconds
         self._unread = b""
         self._started = False
         self._failure: ShoalError | None = None
@@ -56,8 +59,14 @@ class LaunchedEnsemble:
             FailedPrecondition: HOME_LOCKED when another ensemble has this home.
             Unavailable: SERVICE_DIED, SERVICE_SILENT or ENSEMBLE_DIED.
         """
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         while not self._started:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    "SERVICE_SILENT",
+                    f"The services' supervisor has not started them in {self._start_seconds:g} s; "
+                    f"see {self._home.log_file('supervisor')}.",
+                )
             self._take_events(wait_s=max(0.0, deadline - time.monotonic()))
         for service in self._specification.services:
             while not serves(service.target):
