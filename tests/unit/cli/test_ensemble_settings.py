@@ -55,6 +55,12 @@ def test_what_is_not_understood_is_an_error_that_names_the_file(tmp_path: Path, 
         written(tmp_path, text)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    Home(tmp_path).config_file.mkdir()
+    with pytest.raises(InvalidArgument, match=r"config\.toml cannot be read"):
+        read_settings(Home(tmp_path))
+
+
 @pytest.mark.parametrize("table", [{"wroker": {}}, {"worker": {"listen": "0.0.0.0:1"}}])
 def test_settings_of_no_service_or_of_its_place_are_refused(tmp_path: Path, table: dict) -> None:
     targets = unix_targets(JOB_SERVICES, Path("/tmp/shoal-x"))

@@ -217,7 +217,15 @@ def test_a_missed_check_now_and_then_is_forgiven(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"period_seconds": 0.0}, {"silence_seconds": 1.0}, {"death_limit": "many"}]
+    "wrong",
+    [
+        {"period_seconds": 0.0},
+        {"period_seconds": float("nan")},
+        {"period_seconds": float("inf")},
+        {"silence_seconds": 1.0},
+        {"death_limit": "many"},
+        {"death_limit": True},
+    ],
 )
 def test_supervision_that_cannot_work_is_refused(wrong: dict) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(wrong))):

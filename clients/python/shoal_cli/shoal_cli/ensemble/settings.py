@@ -45,6 +45,10 @@ def read_settings(home: Home) -> EnsembleSettings:
         )
     except (FileNotFoundError, NotADirectoryError):
         return EnsembleSettings()
+    except OSError as error:
+        raise InvalidArgument(
+            "CONFIG_INVALID", f"{path} cannot be read: {error.strerror}."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument("CONFIG_INVALID", f"{path} is not TOML: {error}.") from error
     except InvalidArgument as error:

@@ -11,6 +11,9 @@ from shoal_core.errors import InvalidArgument
 STAY = b"stay\n"
 """Said to a supervisor, it lets the ensemble outlive the command that has started it."""
 
+_MOST_SECONDS = 1_000_000
+"""More than anybody waits, and no more than the system can wait for."""
+
 Mode = Literal["embedded", "machine"]
 
 
@@ -49,9 +52,11 @@ class Supervision:
         least = (0.1, self.period_seconds, self.period_seconds, 0, 0.0)
         for field, minimum in zip(dataclasses.fields(self), least, strict=True):
             value = getattr(self, field.name)
-            if not isinstance(value, int | float) or value < minimum:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not minimum <= value <= _MOST_SECONDS:
                 raise InvalidArgument(
-                    "CONFIG_INVALID", f"{field.name} is {value!r}; give at least {minimum}."
+                    "CONFIG_INVALID",
+                    f"{field.name} is {value!r}; give a number from {minimum} to {_MOST_SECONDS}.",
                 )
 
 
