@@ -147,6 +147,13 @@ def test_settings_are_not_written_over_what_is_read(video: Path, tmp_path: Path)
         plan_tracking([str(video)], f"{tmp_path}/o.slp", FLIES, save_config=tmp_path / "a" / "b")
 
 
+def test_settings_are_not_written_where_the_output_is(video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.slp"
+    with pytest.raises(InvalidArgument, match="choose another place") as caught:
+        plan_tracking([str(video)], str(out), FLIES, save_config=out)
+    assert reason(caught) == "OUTPUT_INVALID"
+
+
 def test_a_missing_video_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"clip\.mp4"):
         plan_tracking([f"{tmp_path}/clip.mp4"], f"{tmp_path}/o.slp", FLIES)

@@ -69,6 +69,12 @@ def plan_tracking(
     written = [made.path for made in outputs]
     if save_config is not None:
         _check_writable(save_config.absolute().parent)
+        if save_config.absolute() in written:
+            raise InvalidArgument(
+                "OUTPUT_INVALID",
+                f"{save_config} is the output and would hold the settings; choose another place "
+                "for one of them.",
+            )
         written.append(save_config)
     for path in written:
         check_not_read(path, reads)
