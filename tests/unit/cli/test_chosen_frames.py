@@ -47,6 +47,23 @@ def test_a_video_is_found_by_its_name_or_named_with_those_that_are_there(tmp_pat
         frames_of_video(chosen, Path("/here/b.mp4"), path, "labeled")
 
 
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        ("C:\\far\\clip.mp4", "/here/clip.mp4"),
+        ("/far/store/metadata.yaml", "/here/store"),
+        ("/far/movies.h5", "/here/movies.h5#left/frames"),
+    ],
+    ids=["Windows", "imgstore", "dataset"],
+)
+def test_a_video_is_found_however_its_kind_is_named(
+    tmp_path: Path, stored: str, given: str
+) -> None:
+    path = labels_file(tmp_path / "labels.slp", stored)
+    chosen = chosen_frames(path, "labeled")
+    assert frames_of_video(chosen, Path(given), path, "labeled")[0] == range(2, 4)
+
+
 def test_labels_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"labels\.slp"):
         chosen_frames(tmp_path / "labels.slp", "labeled")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from shoal_cli.installed import require
-from shoal_cli.labels_file import load_slp, video_name
+from shoal_cli.labels_file import file_name, load_slp, video_name
 from shoal_core.errors import InvalidArgument, NotFound
 from shoal_core.frame_runs import Runs, runs_of
 
@@ -48,14 +48,15 @@ def frames_of_video(chosen: dict[str, Runs], video: Path, path: Path, choice: Ch
     Raises:
         NotFound: FRAMES_MISSING when the file points at none of it.
     """
-    if video.name not in chosen:
+    name = file_name(str(video))
+    if name not in chosen:
         known = ", ".join(sorted(chosen)) or "no video"
         raise NotFound(
             "FRAMES_MISSING",
-            f"{path} has no {choice} frames of {video.name}; it has some of {known}.",
+            f"{path} has no {choice} frames of {name}; it has some of {known}.",
             path=path,
         )
-    return chosen[video.name]
+    return chosen[name]
 
 
 def _frames(labels: Any, video: Any, choice: Choice) -> set[int]:

@@ -6,7 +6,7 @@ Axis legend: I instances, N nodes, 2 = (x, y).
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shoal_core.errors import InvalidArgument, NotFound
 from shoal_core.pose import NO_TRACK, FramePoses
 from shoal_core.skeleton import Skeleton
+from shoal_core.video_path import imgstore_folder, split_dataset
 
 Preference = Literal["user", "predicted"]
 
@@ -138,8 +139,18 @@ def video_name(video: Any) -> str:
     source = video.source_video or video
     filename = source.filename
     if isinstance(filename, list):  # a sequence of images; its folder is its name
-        return str(filename[0]).replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
-    return str(filename).replace("\\", "/").rstrip("/").rpartition("/")[2]
+        return file_name(str(filename[0]).replace("\\", "/").rpartition("/")[0])
+    return file_name(str(filename))
+
+
+def file_name(path: str) -> str:
+    """Returns what a video is called on every machine.
+
+    Its file, or the folder of its images or its imgstore; not which dataset of the file it is,
+    which labels do not say in their file name.
+    """
+    file, _ = split_dataset(path.replace("\\", "/"))
+    return imgstore_folder(PurePosixPath(file)).name
 
 
 def _frame_poses(

@@ -8,6 +8,7 @@ from pathlib import Path
 from shoal_cli import messages
 from shoal_cli.files import write_whole
 from shoal_cli.interruption import Interrupted
+from shoal_cli.labels_file import file_name
 from shoal_cli.saved_settings import saved_settings
 from shoal_cli.session import Session
 from shoal_cli.track_plan import Output, TrackPlan
@@ -235,21 +236,16 @@ class TrackRun:
 
 def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:
     """Returns the label set of a video, found by file name: folders differ between machines."""
-    matching = [
-        label_set for label_set in label_sets if _file_name(label_set.video.uri) == video.name
-    ]
+    name = file_name(str(video))
+    matching = [label_set for label_set in label_sets if file_name(label_set.video.uri) == name]
     if len(matching) != 1:
-        names = ", ".join(_file_name(label_set.video.uri) for label_set in label_sets)
+        names = ", ".join(file_name(label_set.video.uri) for label_set in label_sets)
         raise NotFound(
             "CENTROIDS_MISSING",
-            f"{plan.centroids} labels {len(matching)} videos named {video.name}, expected one; "
+            f"{plan.centroids} labels {len(matching)} videos named {name}, expected one; "
             f"it has {names}.",
         )
     return matching[0].name
-
-
-def _file_name(uri: str) -> str:
-    return uri.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _check_video(video: Path, job: Job) -> None:
