@@ -1,5 +1,6 @@
 """When services are started again, when they are killed, and when they are given up."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -24,12 +25,16 @@ class FakeChildren:
     exits: list[ServiceState] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
+    refusals: list[OSError] = field(default_factory=list)
+    """What becomes of the next attempts to start one."""
 
     @property
     def states(self) -> tuple[ServiceState, ...]:
         return tuple(self.states_by_name.values())
 
     def start(self, service: Service) -> None:
+        if self.refusals:
+            raise self.refusals.pop()
         count = self.started.count(service.name)
         self.started.append(service.name)
         self.states_by_name[service.name] = ServiceState(
@@ -118,6 +123,18 @@ def test_a_service_that_dies_is_started_again_at_once_and_the_others_stay(bench:
     bench.children.end("one", KILLED)
     assert bench.tend() == []
     assert bench.children.started == ["one", "two", "one"]
+
+
+def test_a_service_that_there_is_no_memory_for_is_tried_again_and_the_others_stay(
+    bench: Bench,
+) -> None:
+    bench.children.refusals = [OSError(errno.ENOMEM, "Cannot allocate memory")] * 3
+    bench.children.end("one", KILLED)
+    assert bench.tend() == []
+    bench.run(60.0)
+    assert bench.children.started == ["one", "two", "one"]
+    assert bench.children.killed == []
+    assert sum("Cannot allocate memory" in line for line in bench.said) == 3
 
 
 def test_pauses_grow_with_deaths_that_follow_one_another(bench: Bench) -> None:

@@ -52,7 +52,7 @@ class Upkeep:
         due = [name for name, when_s in self._due.items() if when_s <= now_s]
         for name in due:
             del self._due[name]
-            self._children.start(self._services[name])
+            self._start_again(name)
         if now_s >= self._next_beat_s:
             self._next_beat_s = now_s + self._supervision.period_seconds
             self._beat()
@@ -61,6 +61,13 @@ class Upkeep:
     def seconds_to_next(self) -> float:
         """Returns the time until something is due again, whatever else happens."""
         return max(0.0, min([self._next_beat_s, *self._due.values()]) - self._clock())
+
+    def _start_again(self, name: str) -> None:
+        try:
+            self._children.start(self._services[name])
+        except OSError as error:  # no memory or no process is left; it passes
+            self._log(f"{name} cannot be started ({error.strerror}); it is tried again")
+            self._due[name] = self._clock() + _LONGEST_PAUSE_SECONDS
 
     def _beat(self) -> None:
         running = {s.name: s.pid for s in self._children.states if s.exit_status is None}
