@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from shoal_core.errors import FailedPrecondition
 from shoal_labels.columns import PoseColumns
 from shoal_labels.disk_file import DiskFile, publish
+from shoal_labels.label_sets import Video
 from shoal_labels.segments import SegmentReader
 from shoal_labels.slp_export import Source, file_provenance, track_names, used_tracks
-from shoal_labels.slp_videos import local_path
+from shoal_labels.slp_videos import entry, local_path
 
 _WINDOW_BYTES = 32 * 1024 * 1024
 _WINDOW_FRAME_COUNTS = (64, 1024)
@@ -222,6 +223,12 @@ def _write_names(hdf5: Any, source: Source, tracks: Sequence[str], more: Mapping
     )
     hdf5["edge_inds"] = np.array(skeleton.edges, np.int64).reshape(-1, 2)
     hdf5["labels_path"] = ""
-    hdf5["video_path"] = local_path(source.label_set.video.uri)
+    hdf5["video_path"] = _video_path(source.label_set.video)
     hdf5["video_ind"] = 0
     hdf5["provenance"] = json.dumps(file_provenance([source], more))
+
+
+def _video_path(video: Video) -> str:
+    """Returns the file of a video, as a .slp names it; the folder of many images."""
+    filename, _ = entry(video)
+    return filename if isinstance(filename, str) else local_path(video.uri)

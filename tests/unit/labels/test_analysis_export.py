@@ -155,6 +155,28 @@ def test_provenance_is_that_of_the_label_set_and_what_the_caller_adds(
     assert made["video_path"] == b"/videos/flies.mp4"
 
 
+@pytest.mark.parametrize("uri", ["/videos/flies.h5#left/frames", "file:///videos/flies.h5#left"])
+def test_the_path_of_a_dataset_is_that_of_its_file_as_in_the_slp(
+    uri: str, tmp_path: Path, label_set: LabelSet, poses: Make
+) -> None:
+    moved = replace(label_set, video=Video(uri))
+    source = stored(tmp_path, moved, one_frame(poses, [0], [0]))
+    assert analysis(tmp_path, source)["video_path"] == b"/videos/flies.h5"
+
+
+def test_the_path_of_images_is_that_of_their_folder(
+    tmp_path: Path, label_set: LabelSet, poses: Make
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("0.png", "1.png"):
+        (folder / name).touch()
+    source = stored(
+        tmp_path, replace(label_set, video=Video(str(folder))), one_frame(poses, [0], [0])
+    )
+    assert analysis(tmp_path, source)["video_path"] == str(folder).encode()
+
+
 def test_a_track_takes_no_room_where_it_is_not(
     tmp_path: Path, label_set: LabelSet, poses: Make
 ) -> None:
