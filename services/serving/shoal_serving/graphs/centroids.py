@@ -23,12 +23,17 @@ class Centroids:
 
 
 def find_centroids(network: Network, values: Mapping[str, Value], slot_count: int) -> Centroids:
-    """Returns the local peaks of the centroid maps, highest first, in full-frame pixels."""
+    """Returns the local peaks of the centroid maps, highest first, in full-frame pixels.
+
+    At most `max_instances` of a frame are valid, if the values have that.
+    """
     maps = network.maps(values, network.confidence.name)
     threshold = values[PEAK_THRESHOLD.name]
     peaks, overflow = local_peaks(maps, threshold, slot_count, network.offsets(values))
     points = network.to_frame(peaks.positions_BNP2, network.confidence.stride).squeeze(1)
-    valid = limit_instances(peaks.valid_BNP.squeeze(1), values[MAX_INSTANCES.name])
+    valid = peaks.valid_BNP.squeeze(1)
+    if MAX_INSTANCES.name in values:
+        valid = limit_instances(valid, values[MAX_INSTANCES.name])
     return Centroids(
         points_px_BI2=blank(points, valid.unsqueeze(2)),
         scores_BI=peaks.values_BNP.squeeze(1) * valid.cast(FLOAT),

@@ -61,18 +61,23 @@ def centered_instance_plan(contract: PoseContract, network: Network, composed: b
 
 
 def topdown_plan(contract: PoseContract, first: Network, second: Network, composed: bool) -> Plan:
-    """Centroids of the first network are the centres of the second one's crops."""
+    """Centroids of the first network are the centres of the second one's crops.
+
+    With classes every centroid gets its crop: a second detection of one animal, which goes once
+    its class is known, must not cost another animal its place among `max_instances`.
+    """
     slots = contract.max_instances
+    limits = () if contract.classes else (MAX_INSTANCES,)
 
     def emit(graph: GraphBuilder, values: Mapping[str, Value]) -> dict[str, Value]:
         found: Centroids = find_centroids(first, values, slots)
         crop_list = _list_crops(found.points_px_BI2, found.valid_BI, composed)
         return crop_list | {"slot_scores": found.scores_BI, OVERFLOW.name: found.overflow_B}
 
-    reads = (*first.map_ports("B"), PEAK_THRESHOLD, MAX_INSTANCES)
+    reads = (*first.map_ports("B"), PEAK_THRESHOLD, *limits)
     writes = (*CROP_LIST, _score_port(slots), OVERFLOW)
     return Plan(
-        inputs=(IMAGES, PEAK_THRESHOLD, MAX_INSTANCES),
+        inputs=(IMAGES, PEAK_THRESHOLD, *limits),
         outputs=(*_instance_ports(contract, slots), OVERFLOW),
         parts=(
             preprocess_part(first),

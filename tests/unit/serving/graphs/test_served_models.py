@@ -173,6 +173,12 @@ def test_classes_do_not_change_the_nodes(served_models, request_of):
     assert_same(made, without)
 
 
+def test_a_limit_on_instances_waits_until_their_classes_are_known(served_models, request_of):
+    model, request = served_models["multiclass_topdown"], request_of("multiclass_topdown")
+    one = np.ones((len(request["images"]), 1), np.int32)
+    assert_same(model.run(**request, max_instances=one), model.run(**request))
+
+
 def test_as_many_crops_as_animals_run(served_models, pair_frames):
     values = served_models["topdown"].values(images=pair_frames)
     assert len(values["centered_instance_input"]) == (values["slot_scores"] > 0).sum()
