@@ -33,7 +33,9 @@ def channel_options() -> list[tuple[str, int | str]]:
         *KEEPALIVE.client_options,
         ("grpc.service_config", retry_policy),
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        # Not a backoff, for all its name: the time that one attempt to connect has, greeting
+        # included. A peer that is far away or busy needs more than a moment.
+        ("grpc.min_reconnect_backoff_ms", 5000),
         # Peers start together: the last one that is there must not be found a second later.
         ("grpc.max_reconnect_backoff_ms", 200),
         # Peers are named explicitly; a proxy of the environment must not sit between them.

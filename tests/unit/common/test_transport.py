@@ -76,6 +76,26 @@ def test_a_caller_without_an_event_loop_meets_the_same_limit(tmp_path) -> None:
             stub.ProbeVideo(decode_pb2.ProbeVideoRequest(uri="v" * TOO_MANY), timeout=10)
 
 
+async def test_a_peer_that_is_slow_to_greet_is_waited_for() -> None:
+    attempts = [asyncio.Event(), asyncio.Event()]
+
+    async def take_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        next(attempt for attempt in attempts if not attempt.is_set()).set()
+        await reader.read()  # until the client gives up
+        writer.close()
+
+    silent = await asyncio.start_server(take_in, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        channel.get_state(try_to_connect=True)
+        await attempts[0].wait()
+        second = asyncio.create_task(attempts[1].wait())
+        done, _ = await asyncio.wait([second], timeout=1)
+        second.cancel()
+    silent.close()
+    assert not done, "the first connection was given up"
+
+
 async def quick_server(servicer: LastingCalls) -> tuple[grpc.aio.Server, int]:
     server = grpc.aio.server(options=[*MESSAGE_OPTIONS, *QUICK.server_options])
     decode_pb2_grpc.add_DecodeServiceServicer_to_server(servicer, server)
