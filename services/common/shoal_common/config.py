@@ -34,7 +34,7 @@ class ServerConfig:
     reach them, on a Unix socket or a loopback address."""
     metrics_listen: str = "auto"
     """host:port where Prometheus may scrape; `auto`: the port of `listen` + 2000, nothing on a
-    Unix socket; `off`."""
+    Unix socket; `none`: nowhere. (`off` is a truth value in YAML.)"""
 
     @property
     def allows_reflection(self) -> bool:

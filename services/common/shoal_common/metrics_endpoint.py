@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from shoal_common.metrics import Metrics
-from shoal_core.errors import FailedPrecondition
+from shoal_core.errors import FailedPrecondition, InvalidArgument
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +23,18 @@ def metrics_address(listen: str, metrics_listen: str) -> tuple[str, int] | None:
 
     Args:
         listen: Where the service listens.
-        metrics_listen: `auto`, `off` or host:port.
+        metrics_listen: `auto`, `none` or host:port.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID when a port is no number.
     """
-    if metrics_listen == "off":
+    if metrics_listen == "none":
         return None
     if metrics_listen != "auto":
-        return _host_and_port(metrics_listen)
+        return _host_and_port("metrics_listen", metrics_listen)
     if listen.startswith("unix:"):
         return None
-    host, port = _host_and_port(listen)
+    host, port = _host_and_port("listen", listen)
     return (host, port + PORT_OFFSET) if 0 < port <= _LAST_PORT - PORT_OFFSET else None
 
 
@@ -45,6 +48,7 @@ async def serving_metrics(
     service.
 
     Raises:
+        InvalidArgument: CONFIG_INVALID when a port is no number.
         FailedPrecondition: METRICS_ADDRESS_IN_USE when nothing can listen where it was told to.
     """
     address = metrics_address(listen, metrics_listen)
@@ -66,7 +70,7 @@ async def _listen(
     except OSError as error:
         message = (
             f"Metrics cannot be served at {host}:{port} ({error.strerror}); set another "
-            "metrics_listen, or `off`."
+            "metrics_listen, or `none`."
         )
         if metrics_listen == "auto":
             logger.warning("%s", message)
@@ -112,6 +116,12 @@ def _http(status: str, content_type: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
+def _host_and_port(key: str, address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
+    if not (port.isascii() and port.isdecimal()) or int(port) > _LAST_PORT:
+        raise InvalidArgument(
+            "CONFIG_INVALID",
+            f"Configuration key {key!r} is {address!r}; give host:port, as in 127.0.0.1:9101.",
+            key=key,
+        )
     return host.strip("[]"), int(port)

@@ -119,6 +119,7 @@ class ServerBuilder:
         """Serves until `stop` is set, then drains.
 
         Raises:
+            InvalidArgument: CONFIG_INVALID when an address has no port.
             FailedPrecondition: ADDRESS_IN_USE or METRICS_ADDRESS_IN_USE when nothing can listen
                 there.
         """

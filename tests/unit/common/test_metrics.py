@@ -10,11 +10,11 @@ from google.protobuf import descriptor_pool
 from prometheus_client.parser import text_string_to_metric_families
 
 from shoal.decode.v1 import decode_pb2, decode_pb2_grpc
-from shoal_common.config import ServerConfig, from_mapping
+from shoal_common.config import ServerConfig, from_mapping, load_config
 from shoal_common.metrics import Metrics
 from shoal_common.metrics_endpoint import metrics_address
 from shoal_common.server import ServerBuilder
-from shoal_core.errors import FailedPrecondition, NotFound
+from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.fakes.decode_calls import SERVICE, LastingCalls, lasting_server
 from tests.fakes.running import running
 
@@ -140,12 +140,32 @@ async def test_only_the_metrics_are_served(tmp_path) -> None:
         ("[::1]:7101", "auto", ("::1", 9101)),
         ("unix:/run/s", "auto", None),
         ("unix:/run/s", "0.0.0.0:9000", ("0.0.0.0", 9000)),
-        ("127.0.0.1:7101", "off", None),
+        ("127.0.0.1:7101", "none", None),
         ("127.0.0.1:65000", "auto", None),
     ],
 )
 def test_metrics_are_two_thousand_ports_on(listen: str, metrics_listen: str, address) -> None:
     assert metrics_address(listen, metrics_listen) == address
+
+
+def test_metrics_can_be_turned_off_by_a_setting() -> None:
+    config = load_config(ServerConfig, None, ["listen=127.0.0.1:7101", "metrics_listen=none"])
+    assert metrics_address(config.listen, config.metrics_listen) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "listen", "metrics_listen"),
+    [
+        ("metrics_listen", "127.0.0.1:7101", "localhost"),
+        ("metrics_listen", "unix:/run/s", "127.0.0.1:http"),
+        ("metrics_listen", "unix:/run/s", "127.0.0.1:70000"),
+        ("listen", "localhost", "auto"),
+    ],
+)
+def test_an_address_without_a_port_is_named(key: str, listen: str, metrics_listen: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"{key!r} is .* give host:port") as caught:
+        metrics_address(listen, metrics_listen)
+    assert caught.value.reason == "CONFIG_INVALID"
 
 
 async def test_a_taken_address_ends_only_what_was_told_to_listen_there(tmp_path) -> None:
