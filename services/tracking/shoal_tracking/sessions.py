@@ -85,7 +85,9 @@ class Sessions:
             await asyncio.shield(closing)
 
     async def aclose(self) -> None:
-        """Ends the threads; every session must have ended."""
+        """Ends the threads once what is still being closed has used them; no call may run."""
+        if self._closing:
+            await asyncio.wait(self._closing)
         await asyncio.to_thread(self._threads.shutdown)
 
     async def _close(self, stack: AsyncExitStack) -> None:

@@ -226,6 +226,47 @@ async def test_call_that_is_cancelled_again_and_again_while_it_ends_holds_nothin
         await settled(tracking, before)
 
 
+async def test_session_that_is_still_being_closed_at_the_end_is_waited_for(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "slow.mp4"
+    os.mkfifo(pipe)
+    reference = frame_pb2.VideoFrameRef(video_uri=str(pipe), frame_index=0)
+    before = rings()
+
+    async def requests() -> AsyncIterator[pb.TrackFramesRequest]:
+        yield items(1)[0]
+        yield frame_item(1, frame_pb2.FramePayload(ref=reference))
+        await asyncio.Event().wait()
+
+    async def call(sessions: Sessions) -> None:
+        async with sessions.open(config().config) as session:
+            async for _ in session.run(requests()):
+                pass
+
+    async with open_channel(f"unix:{tmp_path}/s") as serving:
+        sessions = Sessions(
+            serving=serving,
+            roots=AllowedRoots((str(tmp_path),)),
+            clock=time.perf_counter,
+            max_session_count=1,
+            in_flight_frame_count=WINDOW,
+            live_frame_count=1,
+        )
+        running = asyncio.create_task(call(sessions))
+        writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)  # until it is being read
+        assert rings() - before
+        while not running.done():
+            running.cancel()
+            await asyncio.sleep(0)
+        ending = asyncio.create_task(sessions.aclose())
+        await asyncio.sleep(0)
+        os.close(writer)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await ending
+        assert rings() == before
+
+
 async def test_client_that_leaves_with_frames_under_way_leaves_nothing_behind(
     tracking: Tracking,
 ) -> None:
