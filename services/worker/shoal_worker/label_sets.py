@@ -44,8 +44,14 @@ class LabelSets:
     waits for a label store that restarts.
     """
 
-    def __init__(self, stub: "labels_pb2_grpc.LabelsServiceAsyncStub") -> None:
+    def __init__(
+        self,
+        stub: "labels_pb2_grpc.LabelsServiceAsyncStub",
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._stub = stub
+        self._patience_seconds = patience_seconds
 
     async def create(self, label_set: labels_pb2.LabelSet) -> None:
         """Creates a label set, or finds the one that an earlier task of the job has created.
@@ -55,7 +61,7 @@ class LabelSets:
         """
         request = labels_pb2.CreateLabelSetRequest(label_set=label_set)
         try:
-            await _patiently(lambda: self._stub.CreateLabelSet(request, timeout=_CALL_SECONDS))
+            await self._patiently(lambda: self._stub.CreateLabelSet(request, timeout=_CALL_SECONDS))
         except AlreadyExists:
             # Another version of the worker says otherwise where the same poses come from.
             if _holds(await self.get(label_set.name)) != _holds(label_set):
@@ -64,14 +70,16 @@ class LabelSets:
     async def get(self, name: str) -> labels_pb2.LabelSet:
         """Returns a label set."""
         request = labels_pb2.GetLabelSetRequest(name=name)
-        response = await _patiently(lambda: self._stub.GetLabelSet(request, timeout=_CALL_SECONDS))
+        response = await self._patiently(
+            lambda: self._stub.GetLabelSet(request, timeout=_CALL_SECONDS)
+        )
         return response.label_set
 
     async def commit(
         self, key: SegmentKey, frames: Sequence[FramePoses], *, node_count: int
     ) -> None:
         """Makes a segment durable; returns when it is visible."""
-        await _patiently(
+        await self._patiently(
             lambda: self._stub.CommitSegment(
                 _segment_messages(key, frames, node_count), timeout=_STREAM_SECONDS
             )
@@ -89,35 +97,34 @@ class LabelSets:
                 for frame in convert.frame_poses(response.poses):
                     yield frame
 
+    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Returns what an idempotent call to labels returns, asking again while nobody answers.
 
-async def _patiently(call: Callable[[], Awaitable[Result]]) -> Result:
-    """Returns what an idempotent call to labels returns, asking again while nobody answers.
+        A full disk is waited for as long as it takes: the poses are there, and people make room.
 
-    A full disk is waited for as long as it takes: the poses are there, and people make room.
-
-    Raises:
-        ShoalError: What labels said, or last that it is not there.
-    """
-    now_seconds = asyncio.get_running_loop().time
-    end_seconds, is_full = None, False
-    while True:
-        try:
-            with typed_errors("labels"):
-                return await call()
-        except ResourceExhausted as error:
-            if error.reason != "DISK_FULL":
-                raise
-            if not is_full:
-                logger.warning("results wait for room: %s", error.message)
-            is_full = True
-            await asyncio.sleep(_FULL_DISK_SECONDS)
-        except (Unavailable, DeadlineExceeded) as error:
-            if end_seconds is None:
-                end_seconds = now_seconds() + _PATIENCE_SECONDS
-                logger.warning("asking labels again: %s", error.message)
-            elif now_seconds() > end_seconds:
-                raise
-            await asyncio.sleep(_RETRY_SECONDS)
+        Raises:
+            ShoalError: What labels said, or last that it is not there.
+        """
+        now_seconds = asyncio.get_running_loop().time
+        end_seconds, is_full = None, False
+        while True:
+            try:
+                with typed_errors("labels"):
+                    return await call()
+            except ResourceExhausted as error:
+                if error.reason != "DISK_FULL":
+                    raise
+                if not is_full:
+                    logger.warning("results wait for room: %s", error.message)
+                is_full, end_seconds = True, None  # labels is there
+                await asyncio.sleep(_FULL_DISK_SECONDS)
+            except (Unavailable, DeadlineExceeded) as error:
+                if end_seconds is None:
+                    end_seconds = now_seconds() + self._patience_seconds
+                    logger.warning("asking labels again: %s", error.message)
+                elif now_seconds() > end_seconds:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _holds(label_set: labels_pb2.LabelSet) -> tuple[str, pose_pb2.Skeleton, list[str]]:

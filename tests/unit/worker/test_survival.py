@@ -4,12 +4,15 @@ import os
 import shutil
 from pathlib import Path
 
+import grpc
 import pytest
 
 from shoal.common.v1 import video_pb2
+from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_common.watchdog import Watchdog
 from shoal_core.errors import DeadlineExceeded, ResourceExhausted, ShoalError, Unavailable
 from shoal_media.readers import open_video
+from shoal_worker.label_sets import LabelSets, SegmentKey
 from tests.fakes.clock import FakeClock
 from tests.unit.worker.conftest import FRAME_COUNT, Peers, infer_task
 
@@ -30,6 +33,22 @@ async def test_results_wait_for_room_on_a_full_disk(
     assert not peers.queue.failed
     assert [frame.frame_index for frame in peers.labels.frames(RAW)] == list(range(8))
     assert len(peers.engine.requests) == 2
+
+
+async def test_patience_with_a_label_store_that_is_away_begins_anew_after_it_was_there(
+    peers: Peers,
+) -> None:
+    peers.labels.add(labels_pb2.LabelSet(name=RAW))
+    peers.labels.lost_answers = [
+        Unavailable("SERVER_STOPPING", "Restarting."),
+        ResourceExhausted("DISK_FULL", "The disk is full."),
+        Unavailable("SERVER_STOPPING", "Restarting."),
+    ]
+    key = SegmentKey(label_set=RAW, index=0, start=0, stop=8, fencing_token=1)
+    async with grpc.aio.insecure_channel(peers.labels.target) as channel:  # without gRPC's retries
+        stub = labels_pb2_grpc.LabelsServiceStub(channel)
+        await LabelSets(stub, patience_seconds=0).commit(key, [], node_count=3)
+    assert not peers.labels.lost_answers
 
 
 async def test_a_decoder_that_is_stuck_is_noticed_while_heartbeats_go_on(
