@@ -70,15 +70,16 @@ class Videos:
 
     def _open(self, video: video_pb2.Video) -> VideoReader:
         path = self._roots.resolve(video.uri)
+        # Every worker shows the levels that were recorded, whatever it would choose itself.
+        window = (video.window.low, video.window.high) if video.HasField("window") else None
         last = self._reader
-        if last is not None and (last.info.path, last.info.content_hash) == (
+        if last is not None and (last.info.path, last.info.content_hash, last.info.window) == (
             path,
             video.content_hash,
+            window,
         ):
             return last
         self._close()
-        # Every worker shows the levels that were recorded, whatever it would choose itself.
-        window = (video.window.low, video.window.high) if video.HasField("window") else None
         with self._watchdog.watching(f"opening {path}", limit_seconds=_OPEN_SECONDS):
             reader = open_video(path, thread_count=self._thread_count, window=window)
         if reader.info.content_hash != video.content_hash:
