@@ -96,7 +96,7 @@ class LatestFrame:
         if self._free_count:
             self._free_count -= 1
             return True
-        if self._waiting is not None:
+        if self._waiting is not None and not self._waiting.cancelled():
             self._waiting.set_result(False)
         waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting = waiting
@@ -110,8 +110,8 @@ class LatestFrame:
             raise
 
     def _pass_on(self) -> None:
-        if self._waiting is None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.cancelled():
             self._free_count += 1
         else:
-            self._waiting.set_result(True)
-            self._waiting = None
+            waiting.set_result(True)

@@ -156,6 +156,23 @@ async def test_frame_that_is_cancelled_while_it_waits_takes_no_turn_with_it(gran
     assert index(await third) == 2
 
 
+@pytest.mark.parametrize("waiting_first", [False, True])
+async def test_frames_that_are_cancelled_together_take_no_turn_with_them(
+    waiting_first: bool,
+) -> None:
+    frames = Frames(LatestFrame(1, max_age_s=None, clock=clock))
+    cancelled = [await frames.arrive(0), await frames.arrive(1)]
+    if waiting_first:
+        cancelled.reverse()
+    for task in cancelled:
+        task.cancel()
+    ends = await asyncio.gather(*cancelled, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+    third = await frames.arrive(2)
+    await frames.finish(2)
+    assert index(await third) == 2
+
+
 async def test_inference_that_fails_gives_its_turn_on() -> None:
     delivery = LatestFrame(1, max_age_s=None, clock=clock)
 
