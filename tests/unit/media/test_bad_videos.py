@@ -148,6 +148,29 @@ def test_damage_costs_frames_up_to_the_next_keyframe_and_gives_no_wrong_one(
             assert np.array_equal(at_random[index], expected[index])
 
 
+@pytest.mark.parametrize("thread_count", [1, 4])
+@pytest.mark.parametrize("near_packets", [(20, 30, 50, 70), (83,)])
+@pytest.mark.parametrize(
+    "kind", ["avi with B-frames, whose times are wrong", "mpeg4 avi with B-frames"]
+)
+def test_damage_shifts_no_frame_where_the_order_is_learnt_by_decoding(
+    kind: str,
+    near_packets: Sequence[int],
+    thread_count: int,
+    video_of_kind: VideoOfKind,
+    tmp_path: Path,
+) -> None:
+    whole = video_of_kind(kind)
+    damaged = tmp_path / whole.name
+    damaged.write_bytes(_with_holes(whole, near_packets=near_packets))
+    with open_video(whole) as complete, open_video(damaged, thread_count=thread_count) as reader:
+        assert reader.info.frame_count == FRAME_COUNT
+        frames = [_read(reader, index) for index in range(FRAME_COUNT)]
+        readable = [index for index in range(FRAME_COUNT) if frames[index] is not None]
+        assert 50 < len(readable) < FRAME_COUNT
+        assert all(np.array_equal(frames[index], complete.read(index)) for index in readable)
+
+
 def _with_holes(video: Path, *, near_packets: Sequence[int]) -> bytes:
     """Returns the bytes with nothing in the first half of the largest of six packets."""
     source = PacketSource(video, thread_count=1)

@@ -134,14 +134,15 @@ def _index(path: Path, source: PacketSource) -> PacketIndex:
         return PacketIndex.from_order(table, presentation_order(table))
     if not source.stream.codec_context.has_b_frames:
         return PacketIndex.from_order(table, np.arange(table.packet_count))
+    thread_count = source.thread_count
     source.reopen(is_strict=False)
     order = decoded_order(source)
-    source.reopen(is_strict=True)
+    source.reopen(is_strict=True, thread_count=thread_count)
     if order is None:
         raise unreadable(
             path, "shows several frames of one packet; convert it with ffmpeg to H.264 in mp4"
         )
-    return PacketIndex.from_order(table, order)
+    return PacketIndex.from_order(table, order, is_learnt=True)
 
 
 def _tells_times(source: PacketSource) -> bool:

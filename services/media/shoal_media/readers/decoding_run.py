@@ -88,8 +88,10 @@ class DecodingRun:
             if pictures is not None:
                 yield from _usable(pictures)
             elif not self._leads(ordinal, self._start):
-                before = _fed(self._source, None) or []
-                yield from _usable(picture for picture in before if picture.pts < ordinal)
+                # A refused picture, whose place was guessed, may belong before those that wait.
+                if not self._index.is_order_learnt:
+                    before = _fed(self._source, None) or []
+                    yield from _usable(picture for picture in before if picture.pts < ordinal)
                 yield ordinal, None
                 return
         yield from _usable(_fed(self._source, None) or [])

@@ -60,9 +60,13 @@ class PacketIndex:
     """Ordinal of the packet that shows the frame."""
     keyframes_K: NDArray[np.int64]
     """Ordinals of the keyframe packets; never empty."""
+    is_order_learnt: bool
+    """Whether decoding told the order: the places of damaged packets are then guessed."""
 
     @classmethod
-    def from_order(cls, table: PacketTable, shown_order: NDArray[np.int64]) -> "PacketIndex":
+    def from_order(
+        cls, table: PacketTable, shown_order: NDArray[np.int64], *, is_learnt: bool = False
+    ) -> "PacketIndex":
         """Builds the index from the ordinals of packets in order of presentation.
 
         Packets before the first keyframe, and the pictures that precede it on screen while
@@ -72,6 +76,7 @@ class PacketIndex:
         Args:
             table: The demuxed packets.
             shown_order: Ordinals in order of presentation; those missing are never shown.
+            is_learnt: Whether decoding told the order.
         """
         ranks_P = np.full(table.packet_count, HIDDEN, np.int64)
         ranks_P[shown_order] = np.arange(len(shown_order))
@@ -82,7 +87,7 @@ class PacketIndex:
         is_shown_P[:first] = False
         is_shown_P &= ranks_P >= ranks_P[first]
         packets_F = shown_order[is_shown_P[shown_order]]
-        return cls._of_frames(ranks_P, packets_F, keyframes_K)
+        return cls._of_frames(ranks_P, packets_F, keyframes_K, is_learnt)
 
     @classmethod
     def _of_frames(
@@ -90,10 +95,17 @@ class PacketIndex:
         ranks_P: NDArray[np.int64],
         packets_F: NDArray[np.int64],
         keyframes_K: NDArray[np.int64],
+        is_order_learnt: bool,
     ) -> "PacketIndex":
         frames_P = np.full(len(ranks_P), HIDDEN, np.int64)
         frames_P[packets_F] = np.arange(len(packets_F))
-        return cls(ranks_P=ranks_P, frames_P=frames_P, packets_F=packets_F, keyframes_K=keyframes_K)
+        return cls(
+            ranks_P=ranks_P,
+            frames_P=frames_P,
+            packets_F=packets_F,
+            keyframes_K=keyframes_K,
+            is_order_learnt=is_order_learnt,
+        )
 
     @property
     def frame_count(self) -> int:
@@ -108,7 +120,9 @@ class PacketIndex:
 
     def cut(self, frame_count: int) -> "PacketIndex":
         """Returns the index of the first `frame_count` frames only."""
-        return self._of_frames(self.ranks_P, self.packets_F[:frame_count], self.keyframes_K)
+        return self._of_frames(
+            self.ranks_P, self.packets_F[:frame_count], self.keyframes_K, self.is_order_learnt
+        )
 
     def starts_for(self, frame_index: int) -> Iterator[int]:
         """Yields the keyframes (ordinals) from which the frame can be decoded, nearest first.
