@@ -3,7 +3,6 @@
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +69,7 @@ def _timed(number: int, fault: Fault, run: Callable[[Fault], str]) -> Trial:
     begun = time.monotonic()
     try:
         complaint = run(fault)
-    except (ShoalError, TimeoutError, AssertionError) as error:
+    except (ShoalError, TimeoutError, AssertionError, ProcessLookupError) as error:
         complaint = f"{type(error).__name__}: {error}"
     return Trial(number, fault, complaint, time.monotonic() - begun)
 
@@ -98,12 +97,10 @@ class _Bench:
     def run(self, fault: Fault) -> str:
         """Runs a job and a live session beside a fault; returns what is wrong, if anything."""
         self._ensemble.wait_until_serving()
-        disturbing = threading.Thread(target=self._disturb, args=[fault])
-        disturbing.start()
-        try:
+        with ThreadPoolExecutor(1) as disturber:
+            disturbing = disturber.submit(self._disturb, fault)
             outcome, live = self._work()
-        finally:
-            disturbing.join()
+        disturbing.result()  # a victim that was not replaced is a complaint as well
         if outcome.frame_indices != self._undisturbed.frame_indices:
             return f"frames lost or doubled: {outcome.frame_indices}"
         if outcome.digest != self._undisturbed.digest:

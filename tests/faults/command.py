@@ -1,5 +1,6 @@
 """`shoal track` with an ensemble of its own, disturbed, and typed again where it has to be."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -52,7 +53,7 @@ class CommandBench:
         self._forget()
         process = self._start()
         self._disturb(process, fault)
-        said = process.communicate(timeout=_SECONDS)[1]
+        said = _said(process)
         complaint = _complaint(fault, process.returncode, said) or self._left(fault)
         if complaint:
             return complaint
@@ -74,7 +75,7 @@ class CommandBench:
 
     def _track_to_the_end(self) -> None:
         process = self._start()
-        said = process.communicate(timeout=_SECONDS)[1]
+        said = _said(process)
         assert process.returncode == 0, said
 
     def _forget(self) -> None:
@@ -89,12 +90,13 @@ class CommandBench:
         self._pids.update(marked(self._mark))
         if pid is None:
             return
-        if fault.kind is not Kind.PAUSE:
-            os.kill(pid, _SIGNALS[fault.kind])
-            return
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(fault.pause_seconds)
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself before
+            if fault.kind is not Kind.PAUSE:
+                os.kill(pid, _SIGNALS[fault.kind])
+                return
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(fault.pause_seconds)
+            os.kill(pid, signal.SIGCONT)
 
     def _find(self, process: "subprocess.Popen[str]", victim: str) -> int | None:
         """Returns the process of a victim once it is there; None if the command ends first."""
@@ -132,6 +134,20 @@ _SIGNALS = {
     Kind.HANG: signal.SIGSTOP,
     Kind.INTERRUPT: signal.SIGINT,
 }
+
+
+def _said(process: "subprocess.Popen[str]") -> str:
+    """Returns what a command wrote to standard error until it ended.
+
+    Raises:
+        TimeoutError: It did not end, and was killed.
+    """
+    try:
+        return process.communicate(timeout=_SECONDS)[1]
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
+        raise TimeoutError(f"the command did not end within {_SECONDS:g} s") from error
 
 
 def _complaint(fault: Fault, status: int, said: str) -> str:

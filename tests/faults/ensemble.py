@@ -93,7 +93,9 @@ class SupervisedEnsemble:
 
     def send(self, name: str, number: signal.Signals) -> ServiceState:
         """Sends a signal to a service as it is now; returns what it was sent to."""
+        deadline = time.monotonic() + _SERVE_SECONDS
         while (state := self.state(name)).exit_status is not None:
+            assert time.monotonic() < deadline, f"{name} was not started again"
             time.sleep(_PERIOD_SECONDS)
         os.kill(state.pid, number)
         return state
