@@ -161,6 +161,7 @@ def test_a_number_that_stands_for_two_frames_is_refused(tmp_path: Path) -> None:
         lambda store: (store / "metadata.yaml").write_text("__store: {class: DirectoryImgStore}"),
         lambda store: (store / "000000" / "index.npz").write_bytes(b"PK\3\4 nothing"),
         lambda store: [path.unlink() for path in store.glob("*/index.npz")],
+        lambda store: [write_chunk_index(path, range(-9, 0)) for path in store.glob("*/index.npz")],
         lambda store: [path.unlink() for path in store.glob("*/*.png")],
         lambda store: write_store_metadata(
             store, gray_FHW(), **{"class": "DirectoryImgStore", "format": "bpk"}
@@ -169,7 +170,16 @@ def test_a_number_that_stands_for_two_frames_is_refused(tmp_path: Path) -> None:
             store, gray_FHW(), **{"class": "DirectoryImgStore", "format": "png", "encoding": "x"}
         ),
     ],
-    ids=["yaml", "keys", "index", "no index", "no images", "format", "encoding"],
+    ids=[
+        "yaml",
+        "keys",
+        "index",
+        "no index",
+        "all before the start",
+        "no images",
+        "format",
+        "encoding",
+    ],
 )
 def test_a_damaged_store_is_refused_in_one_line(damage: object, tmp_path: Path) -> None:
     store = write_image_store(".png")(tmp_path, gray_FHW())

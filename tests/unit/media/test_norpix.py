@@ -24,6 +24,19 @@ def test_times_are_those_of_the_camera(version: int, tmp_path: Path) -> None:
     np.testing.assert_allclose(times_ms, expected_ms, atol=1e-9)
 
 
+@pytest.mark.parametrize(("version", "stored_bytes"), [(3, 0), (3, 5), (5, 0), (5, 7)])
+def test_a_last_time_that_is_cut_off_is_taken_from_the_frame_rate(
+    version: int, stored_bytes: int, tmp_path: Path
+) -> None:
+    path = write_seq(version)(tmp_path, gray_FHW())
+    trailer_bytes = 8 + 500
+    path.write_bytes(path.read_bytes()[: stored_bytes - trailer_bytes])
+    last = FRAME_COUNT - 1
+    with open_video(path) as reader:
+        assert reader.info.frame_count == FRAME_COUNT
+        assert reader.time_ms(last) == pytest.approx(1000 * last / 30)
+
+
 @pytest.mark.parametrize("version", [3, 4, 5])
 @pytest.mark.parametrize("padding", [0, 8])
 def test_images_in_jpeg_are_found_and_decoded(version: int, padding: int, tmp_path: Path) -> None:

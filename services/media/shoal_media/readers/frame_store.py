@@ -51,7 +51,7 @@ class FrameStore(ABC):
 
         Raises:
             DataLoss: FRAME_UNREADABLE.
-            OutOfRange: FRAME_NOT_EMBEDDED.
+            OutOfRange: FRAME_NOT_EMBEDDED or FRAME_NOT_STORED.
         """
 
     @abstractmethod

@@ -114,15 +114,16 @@ class StoreIndex:
                 continue
             numbers, times_s = columns
             parts.append((numbers, times_s, np.full(len(numbers), chunk), np.arange(len(numbers))))
-        if not sum(len(part[0]) for part in parts):
+        # Frames before the one that a store was synchronised to have negative numbers.
+        if not any((part[0] >= 0).any() for part in parts):
             raise InvalidArgument(
                 "VIDEO_EMPTY",
-                f"{folder} holds no frame with an index; record it again.",
+                f"{folder} holds no frame with an index and a number of 0 or more; record it "
+                "again.",
                 path=folder,
             )
         numbers_F, times_s_F, chunks_F, places_F = map(np.concatenate, zip(*parts, strict=True))
         order_F = np.argsort(numbers_F, kind="stable")
-        # Frames before the one that a store was synchronised to have negative numbers.
         order_F = order_F[numbers_F[order_F] >= 0]
         if (np.diff(numbers_F[order_F]) == 0).any():
             raise store_unreadable(folder, "uses frame numbers more than once")

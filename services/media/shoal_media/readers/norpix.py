@@ -28,6 +28,8 @@ _FILE_STARTS = (b"\xff\xd8", b"\x89P")
 _MAX_PADDING_BYTES = 32
 _TIME = struct.Struct("<IHH")
 """Seconds, milliseconds, microseconds."""
+_COARSE_TIME_BYTES = 6
+"""Of a time without microseconds."""
 _CURE = "copy the file again, or leave the frame out"
 
 
@@ -73,8 +75,9 @@ class NorpixSequence(FrameStore):
         return f"image {frame_index} of {self._path}"
 
     def time_ms(self, frame_index: int) -> float | None:
-        """Returns the camera's time of an image."""
-        return (self._time_us(frame_index) - self._time_us(0)) / 1000
+        """Returns the camera's time of an image; None for the last one if it is cut off."""
+        first_us, time_us = self._time_us(0), self._time_us(frame_index)
+        return None if first_us is None or time_us is None else (time_us - first_us) / 1000
 
     def close(self) -> None:
         """Closes the file."""
@@ -87,16 +90,16 @@ class NorpixSequence(FrameStore):
         length = _length_at(self._read(offset, _LENGTH_BYTES), 0)
         return self._read(offset + _LENGTH_BYTES, length - _LENGTH_BYTES)
 
-    def _time_us(self, frame_index: int) -> int:
+    def _time_us(self, frame_index: int) -> int | None:
         offset = int(self._offsets_F[frame_index])
         if self._header.holds_files:
             offset += _length_at(self._read(offset, _LENGTH_BYTES), 0)
         else:
             offset += self._header.image_bytes
-        seconds, milliseconds, microseconds = _TIME.unpack(
-            # The last one may be cut off.
-            self._read(offset, _TIME.size).ljust(_TIME.size, b"\0")
-        )
+        stored = self._read(offset, _TIME.size)
+        if len(stored) < (_TIME.size if self._header.has_microseconds else _COARSE_TIME_BYTES):
+            return None
+        seconds, milliseconds, microseconds = _TIME.unpack(stored.ljust(_TIME.size, b"\0"))
         fine = microseconds if self._header.has_microseconds else 0
         return int(1_000_000 * seconds + 1000 * milliseconds + fine)
 
@@ -134,8 +137,7 @@ def _offsets_of_files(path: Path, header: SeqHeader) -> NDArray[np.int64]:
 
 def _trailer_bytes(data: mmap.mmap, end: int) -> int:
     """Returns how many bytes lie between the first file and the second record."""
-    smallest = 6
-    for size in range(smallest, smallest + _MAX_PADDING_BYTES, 2):
+    for size in range(_COARSE_TIME_BYTES, _COARSE_TIME_BYTES + _MAX_PADDING_BYTES, 2):
         if _is_record(data, end + size):
             return size
     return _TIME.size

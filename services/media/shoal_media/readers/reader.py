@@ -98,7 +98,8 @@ class VideoReader(ABC):
 
         Raises:
             OutOfRange: FRAME_OUT_OF_RANGE.
-            OutOfRange: FRAME_NOT_EMBEDDED when a `.pkg.slp` does not hold this frame.
+            OutOfRange: FRAME_NOT_EMBEDDED when a `.pkg.slp` does not hold this frame,
+                FRAME_NOT_STORED when the camera of an imgstore skipped its number.
             DataLoss: FRAME_UNREADABLE when the bytes of this frame are damaged.
             InvalidArgument: BUFFER_MISMATCH when `out_HWC` is not C-contiguous uint8 of
                 `frame_shape_HWC`.
