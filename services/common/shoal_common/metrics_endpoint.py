@@ -92,6 +92,9 @@ async def _answer(
             await writer.drain()
     except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         logger.debug("a request for metrics was not finished: %r", error)
+    except Exception:  # a gauge is code of the service, which goes on without its numbers
+        logger.exception("the metrics cannot be told")
+        writer.write(_http("500 Internal Server Error", "text/plain", b"See the log.\n"))
     finally:
         writer.close()
 

@@ -194,7 +194,9 @@ async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
     running = [task for task in tasks if not task.done()]
     for task in running:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    for result in await asyncio.gather(*running, return_exceptions=True):
+        if isinstance(result, Exception):
+            logger.error("a background task failed while it was stopped", exc_info=result)
 
 
 def run_service(
@@ -222,17 +224,33 @@ async def _run(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    grace_seconds = config.drain_seconds + _STOP_SECONDS
+
     def stop_once(number: signal.Signals) -> None:
         stop.set()
+        end_after(grace_seconds, "it was told to stop")
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_once, number)
     if lifeline:
-        watch_lifeline(loop, stop, grace_seconds=config.drain_seconds + _STOP_SECONDS)
+        watch_lifeline(loop, stop, grace_seconds=grace_seconds)
     builder = await build(config)
     await builder.serve(stop)
+
+
+def end_after(grace_seconds: float, why: str) -> None:
+    """Ends the process the hard way if it has not ended by itself within the grace.
+
+    An event loop that hangs, or a thread that is stuck in foreign code, would keep it for ever.
+    """
+
+    def end() -> None:
+        threading.Event().wait(grace_seconds)
+        end_process(f"{why}, and this process does not end by itself")
+
+    threading.Thread(target=end, name="hard end", daemon=True).start()
 
 
 def watch_lifeline(
@@ -249,7 +267,6 @@ def watch_lifeline(
         while os.read(0, 4096):
             pass
         loop.call_soon_threadsafe(stop.set)
-        threading.Event().wait(grace_seconds)
-        end_process("the parent has gone, and this process does not end by itself")
+        end_after(grace_seconds, "its parent has gone")
 
     threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()

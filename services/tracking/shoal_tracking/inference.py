@@ -79,10 +79,12 @@ class FrameInference:
     async def aclose(self) -> None:
         """Frees videos and shared memory, here and at the engine."""
         # On threads: a read that its caller has given up must end before its video is closed.
-        await self._on_thread(self._frames.close)
-        ring = await self._on_thread(self._slots.close)
-        if ring is not None:
-            await self._deployment.forget(ring)
+        try:
+            await self._on_thread(self._frames.close)
+        finally:
+            ring = await self._on_thread(self._slots.close)
+            if ring is not None:
+                await self._deployment.forget(ring)
 
     async def _on_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
         loop = asyncio.get_running_loop()

@@ -56,6 +56,8 @@ class Lease:
             await asyncio.wait({working, beating}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 await self._report(working)
+            else:
+                beating.result()  # raises what is a bug; otherwise the lease is lost
         finally:
             for running in (working, beating):
                 running.cancel()

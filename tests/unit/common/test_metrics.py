@@ -123,6 +123,18 @@ async def test_numbers_are_read_when_they_are_asked_for(tmp_path) -> None:
     assert value(samples, "turns_total") == 5
 
 
+async def test_a_number_that_cannot_be_told_is_an_error_of_its_own(tmp_path, caplog) -> None:
+    port, values = free_port(), iter([None, 3])
+    metrics = Metrics("shoal_fake")
+    metrics.gauge("queue_items", "Items.", lambda: 1 + next(values))  # type: ignore[operator]
+    config = ServerConfig(listen=f"unix:{tmp_path}/s", metrics_listen=f"127.0.0.1:{port}")
+    async with running(ServerBuilder(config, metrics), config.listen):
+        head, _ = await get(port, "GET /metrics HTTP/1.1")
+        assert head.startswith("HTTP/1.1 500")
+        assert "the metrics cannot be told" in caplog.text
+        assert value(await scrape(port), "queue_items") == 4
+
+
 async def test_only_the_metrics_are_served(tmp_path) -> None:
     port = free_port()
     builder = lasting_server(

@@ -31,3 +31,15 @@ def test_a_second_sigterm_ends_a_process_that_does_not_come_to_an_end(tmp_path: 
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_a_process_that_hangs_beyond_its_grace_is_ended() -> None:
+    code = (
+        "import threading; from shoal_common.server import end_after; "
+        "end_after(0.1, 'it was told to stop'); threading.Event().wait()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], timeout=30, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode not in (0, None)
+    assert "it was told to stop, and this process does not end by itself" in ended.stderr

@@ -168,9 +168,10 @@ class Deployment:
         for client in self._clients.values():
             try:
                 await client.forget(ring)
-            except (Unavailable, DeadlineExceeded) as error:
-                # An engine that is gone has forgotten already.
-                logger.warning("the engine keeps no ring: %s", error.message)
+            except ShoalError as error:
+                # An engine that is gone has forgotten already, one that refuses must not cost
+                # the work that is done.
+                logger.warning("the engine was not told of a ring's end: %s", error.message)
 
     async def aclose(self) -> None:
         """Ends the watch and the channels to engines."""
