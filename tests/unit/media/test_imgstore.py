@@ -105,6 +105,26 @@ def test_a_chunk_without_index_is_a_loss_of_unknown_size(tmp_path: Path) -> None
         assert reader.info.missing_frame_count is None
 
 
+def test_a_last_chunk_whose_index_is_cut_off_is_a_loss_of_unknown_size(tmp_path: Path) -> None:
+    store = write_image_store(".png")(tmp_path, gray_FHW())
+    index = store / "000002" / "index.npz"
+    index.write_bytes(index.read_bytes()[:100])
+    with open_video(store) as reader:
+        assert reader.info.frame_count == 2 * CHUNK_FRAMES
+        assert reader.info.missing_frame_count is None
+
+
+def test_a_picture_of_another_kind_is_unreadable_and_named(tmp_path: Path) -> None:
+    store = write_image_store(".png")(tmp_path, gray_FHW())
+    metadata = store / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("encoding: null", "encoding: cv_bayerbg"))
+    colour = np.zeros((*gray_FHW().shape[1:], 3), np.uint8)
+    assert cv2.imwrite(str(store / "000000" / "000001.png"), colour)
+    with open_video(store) as reader, pytest.raises(DataLoss) as caught:
+        reader.read(1)
+    assert caught.value.reason == "FRAME_UNREADABLE"
+
+
 def test_an_index_may_be_yaml(tmp_path: Path) -> None:
     store = write_image_store(".png")(tmp_path, gray_FHW())
     (store / "000001" / "index.npz").unlink()

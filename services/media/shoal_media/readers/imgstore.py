@@ -77,13 +77,13 @@ class ImgStore(FrameStore):
                 if self._store.is_video
                 else _image(self._image_path(chunk, place))
             )
-        except (ShoalError, OSError, ValueError, EOFError) as error:
+            if not self._store.encoding:
+                return stored_HWC
+            return to_rgb(cv2.cvtColor(stored_HWC, _BAYER_CODES[self._store.encoding]))
+        except (ShoalError, OSError, ValueError, EOFError, cv2.error) as error:
             raise unreadable_frame(
                 frame_index, self.name_of(frame_index), "copy the store again"
             ) from error
-        if not self._store.encoding:
-            return stored_HWC
-        return to_rgb(cv2.cvtColor(stored_HWC, _BAYER_CODES[self._store.encoding]))
 
     def name_of(self, frame_index: int) -> str:
         """Returns the frame and the file of its chunk."""

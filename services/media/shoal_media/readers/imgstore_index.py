@@ -72,7 +72,7 @@ class StoreIndex:
     places_F: NDArray[np.int64]
     """Place in the chunk, from 0."""
     has_lost_chunks: bool
-    """Whether there are chunks whose index was never written."""
+    """Whether there are chunks whose index was not written, or not to its end."""
 
     @property
     def frame_count(self) -> int:
@@ -107,8 +107,9 @@ class StoreIndex:
         """
         parts = []
         has_lost_chunks = False
-        for chunk in _chunks(folder, store):
-            columns = _chunk_columns(folder, store, chunk)
+        chunks = _chunks(folder, store)
+        for chunk in chunks:
+            columns = _chunk_columns(folder, store, chunk, is_last=chunk == chunks[-1])
             if columns is None:
                 has_lost_chunks = True
                 continue
@@ -145,9 +146,12 @@ def _chunks(folder: Path, store: StoreFormat) -> list[int]:
 
 
 def _chunk_columns(
-    folder: Path, store: StoreFormat, chunk: int
+    folder: Path, store: StoreFormat, chunk: int, *, is_last: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-    """Returns frame numbers and times of a chunk; None if its index was not written."""
+    """Returns frame numbers and times of a chunk; None if its index was not written.
+
+    That of the last chunk may be there in part: a crash while it was written.
+    """
     stem = folder / f"{chunk:06d}" if store.is_video else folder / f"{chunk:06d}" / "index"
     try:
         columns = _columns(stem)
@@ -156,6 +160,8 @@ def _chunk_columns(
         numbers = np.asarray(columns["frame_number"], np.int64)
         times_s = np.asarray(columns["frame_time"], np.float64)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
+        if is_last:
+            return None
         raise store_unreadable(folder, f"has a damaged index of chunk {chunk}") from error
     if numbers.ndim != 1 or numbers.shape != times_s.shape:
         raise store_unreadable(folder, f"has a damaged index of chunk {chunk}")
