@@ -1,7 +1,8 @@
 """How far imported models are from their originals: the figures behind the tests of the importer.
 
-`make accuracy` runs it: heads against TensorFlow and against an independent NumPy forward pass,
-nodes against SLEAP's own predictions, served results against torch with shoal_core.
+`make accuracy` runs it: heads of SLEAP models against TensorFlow and against an independent NumPy
+forward pass, heads of sleap-nn models against a plain torch forward pass, nodes against SLEAP's own
+predictions, served results against torch with shoal_core.
 """
 
 import tempfile
@@ -16,9 +17,15 @@ from numpy.typing import NDArray
 from shoal_core.coordinates import instance_centroids
 from shoal_core.grouping import group_parts
 from shoal_serving.importing.keras_graph import read_keras_body
+from shoal_serving.importing.torch_folder import read_torch_folder
 from tests.unit.serving.graphs.running import read_gray_frames
 from tests.unit.serving.graphs.served_models import ServedModels
-from tests.unit.serving.importing import numpy_keras, torch_keras
+from tests.unit.serving.importing import (
+    numpy_keras,
+    test_torch_networks,
+    torch_keras,
+    torch_unet,
+)
 from tests.unit.serving.importing.test_networks import MODELS, channels_last, run_body
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -44,6 +51,21 @@ def head_differences() -> Iterator[str]:
             tensorflow = np.abs(channels_last(zero[name]) - maps).max()
             numpy = np.abs(channels_last(random[name]) - expected[name]).max()
             yield f"{model} {name}: TensorFlow {tensorflow:.1e}, NumPy {numpy:.1e}"
+
+
+def torch_head_differences() -> Iterator[str]:
+    """Yields a line per head: largest difference from torch for a real frame and random pixels."""
+    for model in test_torch_networks.MODELS:
+        folder = DATA / "models_torch" / model
+        body = read_torch_folder(folder).network.body
+        largest: dict[str, list[float]] = {}
+        for kind in ("real", "random"):
+            image = test_torch_networks.network_input(DATA, kind, body.channels)
+            expected = torch_unet.forward(folder, image[:, ::-1].copy())
+            for name, maps in test_torch_networks.run_body(body, image).items():
+                largest.setdefault(name, []).append(float(np.abs(maps - expected[name]).max()))
+        for name, (real, random) in largest.items():
+            yield f"{model} {name}: torch, real frame {real:.1e}, random pixels {random:.1e}"
 
 
 def labels_of(model: str, name: str) -> NDArray[np.float32]:
@@ -109,7 +131,7 @@ def served_differences(served: ServedModels) -> Iterator[str]:
 
 def main() -> None:
     """Prints every figure."""
-    for line in head_differences():
+    for line in (*head_differences(), *torch_head_differences()):
         print(line)
     with tempfile.TemporaryDirectory() as folder:
         served = ServedModels(DATA / "models", Path(folder))
