@@ -3,7 +3,8 @@
 `make soak` repeats a real recording, without encoding it anew, until it has 100,000 frames, tracks
 it with `shoal track`, and samples the memory of the command, its supervisor and every service. What
 is measured is memory, so the recording and the model are the fastest ones. Flat: from a tenth of a
-process's life on, its memory stays within 10 % of what it was then.
+step of the command on (tracking, then linking), a process's memory stays within 10 % of what it was
+then; what a step loads at its beginning, SciPy for instance, shows between the lines.
 
 Memory is what is resident and not shared: the ring of frames, which worker and engine share, comes
 and goes with every segment; its greatest size is printed beside.
@@ -13,27 +14,31 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import av
 import psutil
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-SAMPLE_SECONDS = 2.0
-LEAST_SAMPLE_COUNT = 20
-"""Children of a moment, such as a conversion, have no memory to grow."""
+SAMPLE_SECONDS = 1.0
+STEPS = ("tracking", "linking")
+"""Steps of the command that go through all frames."""
+LEAST_SAMPLE_COUNT = 5
+"""Children of a moment, such as an export, have no memory to grow."""
 WARM_FRACTION = 0.1
 ALLOWED_GROWTH = 0.1
 
 
 @dataclass
 class Trace:
-    """Memory of one process over its life, in MiB."""
+    """Memory of one process over one step of the command, in MiB."""
 
     name: str
+    step: str
     own_mib: list[float] = field(default_factory=list)
     """Resident and not shared."""
     shared_mib: list[float] = field(default_factory=list)
@@ -41,7 +46,7 @@ class Trace:
 
     @property
     def warm(self) -> list[float]:
-        """The samples from a tenth of its life on."""
+        """The samples from a tenth of the step on."""
         return self.own_mib[int(len(self.own_mib) * WARM_FRACTION) :]
 
     @property
@@ -54,7 +59,8 @@ class Trace:
         warm = self.warm
         spread = f"{warm[0]:7.0f} → {warm[-1]:7.0f} MiB ({min(warm):.0f} to {max(warm):.0f})"
         shared = f"{max(self.shared_mib):.0f} MiB shared at most"
-        return f"{self.name:14} {spread}, {self.growth:.1%}, {len(warm)} samples, {shared}"
+        said = f"{spread}, {self.growth:.1%}, {len(warm)} samples, {shared}"
+        return f"{self.step:9} {self.name:13} {said}"
 
 
 def repeat_video(source: Path, output: Path, frame_count: int) -> int:
@@ -79,15 +85,33 @@ def repeat_video(source: Path, output: Path, frame_count: int) -> int:
     return written
 
 
-def watch(command: list[str]) -> dict[int, Trace]:
-    """Runs a command to its end; returns the memory of all its processes by process id."""
-    traces: dict[int, Trace] = {}
-    with subprocess.Popen(command) as process:
+class Steps:
+    """Follows what a command says on its standard error."""
+
+    def __init__(self, said: IO[str]) -> None:
+        self.current = ""
+        self._said = said
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self._said:
+            print(line, end="", file=sys.stderr)
+            self.current = line.partition(" ")[0].strip()
+
+
+def watch(command: list[str]) -> list[Trace]:
+    """Runs a command to its end; returns the memory of all its processes in every step."""
+    traces: dict[tuple[str, int], Trace] = {}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        steps = Steps(process.stderr)
         root = psutil.Process(process.pid)
         while process.poll() is None:
+            step = steps.current
             for member in (root, *root.children(recursive=True)):
                 try:
-                    trace = traces.setdefault(member.pid, Trace(_name(member)))
+                    new = Trace(_name(member), step)
+                    trace = traces.setdefault((step, member.pid), new)
                     memory = member.memory_info()
                     trace.own_mib.append((memory.rss - memory.shared) / 2**20)
                     trace.shared_mib.append(memory.shared / 2**20)
@@ -96,7 +120,7 @@ def watch(command: list[str]) -> dict[int, Trace]:
             time.sleep(SAMPLE_SECONDS)
     if process.returncode:
         sys.exit(f"the command ended with status {process.returncode}")
-    return traces
+    return list(traces.values())
 
 
 def _name(process: psutil.Process) -> str:
@@ -104,19 +128,13 @@ def _name(process: psutil.Process) -> str:
     return modules[0].removeprefix("shoal_").removeprefix("cli.ensemble.") if modules else "command"
 
 
-def report(traces: dict[int, Trace]) -> bool:
-    """Prints a line per process that lived long enough to tell; returns whether all are flat."""
-    by_name = defaultdict(list)
-    for trace in traces.values():
-        by_name[trace.name].append(trace)
-    flat = True
-    for _, members in sorted(by_name.items()):
-        for trace in members:
-            if len(trace.own_mib) < LEAST_SAMPLE_COUNT:
-                continue
-            print(trace)
-            flat &= trace.growth <= ALLOWED_GROWTH
-    return flat
+def report(traces: list[Trace]) -> bool:
+    """Prints a line per step and process that lasted long enough; returns whether all are flat."""
+    lasting = [trace for trace in traces if len(trace.own_mib) >= LEAST_SAMPLE_COUNT]
+    told = [trace for step in STEPS for trace in lasting if trace.step == step]
+    for trace in told:
+        print(trace)
+    return bool(told) and all(trace.growth <= ALLOWED_GROWTH for trace in told)
 
 
 def main() -> int:

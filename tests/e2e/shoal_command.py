@@ -36,6 +36,14 @@ def shoal(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _command_line(process: psutil.Process) -> list[str]:
+    """Returns its words; none of one that has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 class InTerminal:
     """A command whose progress is shown in a terminal, where it can be followed."""
 
@@ -63,8 +71,7 @@ class InTerminal:
         (service,) = (
             child
             for child in psutil.Process(self.process.pid).children(recursive=True)
-            # A zombie, of a service that was killed before, has no command line.
-            if child.status() != psutil.STATUS_ZOMBIE and f"shoal_{name}" in child.cmdline()
+            if f"shoal_{name}" in _command_line(child)
         )
         service.kill()
         return service.pid

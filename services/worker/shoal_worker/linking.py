@@ -10,7 +10,8 @@ from shoal_core.tracking import Tracker
 from shoal_worker.label_sets import LabelSets, SegmentKey
 from shoal_worker.queue import Lease
 
-FRAMES_PER_SEGMENT = 8192
+FRAMES_PER_SEGMENT = 1024
+"""Poses that are in memory at a time; as many as an inferred segment has by default."""
 
 
 async def link(

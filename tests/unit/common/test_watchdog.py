@@ -109,4 +109,4 @@ def test_a_process_whose_loop_hangs_ends_after_its_parent() -> None:
         check=False,
     )
     assert ended.returncode == STUCK_STATUS
-    assert b"the parent has gone" in ended.stderr
+    assert b"its parent has gone" in ended.stderr
