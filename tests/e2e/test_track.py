@@ -10,7 +10,10 @@ import sleap_io as sio
 
 from .shoal_command import InTerminal, assert_nothing_left, shoal
 
-FRAMES = ("--frames", "0-15", "--tracker", "window", "--batch-size", "4")
+OPTIONS = ("--tracker", "window", "--batch-size", "4")
+FRAMES = ("--frames", "0-15", *OPTIONS)
+MANY_FRAMES = ("--frames", "0-63", *OPTIONS)
+"""So many that a command is not over before somebody has seen that half of them are done."""
 
 
 def poses(path: Path) -> list[tuple[str, int, list[str], bytes]]:
@@ -32,6 +35,15 @@ def reference(home: Path, video: Path, other_video: Path, tmp_path_factory) -> P
     """What an undisturbed command writes."""
     out = tmp_path_factory.mktemp("reference") / "out.slp"
     answer = shoal(home, "track", video, other_video, "-m", "pair", "-o", out, *FRAMES)
+    assert answer.returncode == 0, answer.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def long_reference(home: Path, video: Path, other_video: Path, tmp_path_factory) -> Path:
+    """The same of many frames."""
+    out = tmp_path_factory.mktemp("long_reference") / "out.slp"
+    answer = shoal(home, "track", video, other_video, "-m", "pair", "-o", out, *MANY_FRAMES)
     assert answer.returncode == 0, answer.stderr
     return out
 
@@ -68,40 +80,40 @@ def test_a_command_that_was_stopped_leaves_nothing_and_goes_on(
     other_video: Path,
     shared_data: Path,
     tmp_path: Path,
-    reference: Path,
+    long_reference: Path,
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "out.slp"
     model = shared_data / "models" / "minimal_instance.UNet.bottomup"
-    command = ("track", video, other_video, "-m", model, "-o", out, *FRAMES)
+    command = ("track", video, other_video, "-m", model, "-o", out, *MANY_FRAMES)
     stopped = InTerminal(home, command)
-    stopped.wait_for_frames(16)
+    stopped.wait_for_frames(64)
     processes, folder = stopped.belongings()
     status = stopped.end(number)
     assert status == {signal.SIGINT: 130, signal.SIGKILL: -9, signal.SIGHUP: 129}[number]
     assert_nothing_left(processes, folder)
     assert not out.exists()
     if number != signal.SIGKILL:
-        assert re.search(r"(16|32) of 32 frames are kept, the same command goes on", stopped.said)
+        assert re.search(r"(64|128) of 128 frames are kept, the same command goes on", stopped.said)
     answer = shoal(home, *command)
     assert answer.returncode == 0, answer.stderr
-    assert poses(out) == poses(reference)
+    assert poses(out) == poses(long_reference)
 
 
 def test_services_that_die_on_the_way_are_replaced_and_change_nothing(
-    video: Path, other_video: Path, shared_data: Path, tmp_path: Path, reference: Path
+    video: Path, other_video: Path, shared_data: Path, tmp_path: Path, long_reference: Path
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "out.slp"
     home.mkdir()
     (home / "config.toml").write_text("[services.orchestrator]\nlease_seconds = 2\n")
     model = shared_data / "models" / "minimal_instance.UNet.bottomup"
-    track = InTerminal(home, ("track", video, other_video, "-m", model, "-o", out, *FRAMES))
+    track = InTerminal(home, ("track", video, other_video, "-m", model, "-o", out, *MANY_FRAMES))
     track.wait_for_frames(4)
     killed = {track.kill_service("worker"), track.kill_service("engine")}
-    track.wait_for_frames(16)
+    track.wait_for_frames(64)
     killed |= {track.kill_service("labels"), track.kill_service("orchestrator")}
     assert track.finish() == 0, track.said
     assert len(killed) == 4
-    assert poses(out) == poses(reference)
+    assert poses(out) == poses(long_reference)
 
 
 def test_no_animal_is_a_loud_warning(home: Path, shared_data: Path, tmp_path: Path) -> None:
