@@ -1,0 +1,1 @@
+"""Trains pose models; a program that a job starts, usable alone (`python -m shoal_training`)."""
