@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.isolated.environments import DISTRIBUTIONS, installed, make_environment
+from tests.isolated.environments import (
+    DISTRIBUTIONS,
+    installed,
+    make_environment,
+    make_torch_environment,
+)
 from tests.processes import SETTINGS, running_service
 
 IMPORT_ALL = """
@@ -20,9 +25,11 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
 """
 
+NO_SERVICES = ("protos", "training")
+
 
 @pytest.mark.parametrize(
-    "name", [n.removeprefix("shoal_") for n in DISTRIBUTIONS.values() if n != "protos"]
+    "name", [n.removeprefix("shoal_") for n in DISTRIBUTIONS.values() if n not in NO_SERVICES]
 )
 def test_a_distribution_alone_imports_and_starts(
     name: str, constraints: Path, tmp_path: Path
@@ -38,6 +45,16 @@ def test_a_distribution_alone_imports_and_starts(
     if name in SETTINGS:
         with running_service(python, name, tmp_path / "home", tmp_path):
             pass
+
+
+@pytest.mark.slow
+def test_the_training_program_alone_imports_and_knows_no_grpc(
+    constraints: Path, tmp_path: Path
+) -> None:
+    python = make_torch_environment(tmp_path / "env", constraints, "shoal-training")
+
+    subprocess.run([python, "-c", IMPORT_ALL, "shoal_training"], check=True, cwd=tmp_path)
+    assert not installed(python) & {"grpcio", "shoal-common", "shoal-protos"}
 
 
 def test_the_command_alone_names_what_it_lacks(constraints: Path, tmp_path: Path) -> None:
