@@ -5,7 +5,7 @@ holds its `metadata.yaml`, or that file.
 """
 
 import re
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 
 IMGSTORE_METADATA = "metadata.yaml"
 """The file that makes a folder of chunks an imgstore, if it holds IMGSTORE_KEY."""
@@ -24,3 +24,13 @@ def split_dataset(path: str) -> tuple[str, str | None]:
 def imgstore_folder(path: PurePath) -> PurePath:
     """Returns the folder of the imgstore that a path names, if it names one."""
     return path.parent if path.name == IMGSTORE_METADATA else path
+
+
+def video_file_name(path: str) -> str:
+    """Returns what a video is called on every machine.
+
+    Its file, or the folder of its images or its imgstore; not which dataset of the file it is,
+    which labels do not say in their file name.
+    """
+    file, _ = split_dataset(path.replace("\\", "/"))
+    return imgstore_folder(PurePosixPath(file)).name

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sleap_io as sio
 
-from shoal_cli.labels_file import read_labels
+from shoal_media.labels_file import read_labels
 from shoal_cli.main import main
 
 POINTS = np.array([[10.0, 10.0], [30.0, 10.0], [30.0, 40.0]])

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from shoal_cli.installed import require
-from shoal_cli.labels_file import file_name, load_slp, video_name
 from shoal_core.errors import InvalidArgument, NotFound
 from shoal_core.frame_runs import Runs, runs_of
+from shoal_core.video_path import video_file_name
 
 Choice = Literal["labeled", "suggested"]
 
@@ -25,6 +25,8 @@ def chosen_frames(path: Path, choice: Choice) -> dict[str, Runs]:
         FailedPrecondition: PART_NOT_INSTALLED.
     """
     require("sleap_io")
+    from shoal_media.labels_file import load_slp, video_name
+
     labels = load_slp(path)
     chosen: dict[str, Runs] = {}
     for video in labels.videos:
@@ -48,7 +50,7 @@ def frames_of_video(chosen: dict[str, Runs], video: Path, path: Path, choice: Ch
     Raises:
         NotFound: FRAMES_MISSING when the file points at none of it.
     """
-    name = file_name(str(video))
+    name = video_file_name(str(video))
     if name not in chosen:
         known = ", ".join(sorted(chosen)) or "no video"
         raise NotFound(

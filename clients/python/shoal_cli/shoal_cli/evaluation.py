@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_cli import messages
-from shoal_cli.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 from shoal_core.errors import InvalidArgument
 from shoal_core.metrics import PoseAccuracy, evaluate, pair_frames
 from shoal_core.pose import FramePoses
+from shoal_media.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 
 
 def evaluate_files(truth_path: Path, predicted_path: Path) -> PoseAccuracy:

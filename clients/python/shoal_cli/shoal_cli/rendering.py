@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from shoal_cli.files import check_not_read
-from shoal_cli.labels_file import LabelsFile, VideoPoses, file_name, find_video, read_labels
 from shoal_cli.progress import Progress
 from shoal_core.errors import InvalidArgument, NotFound, OutOfRange
 from shoal_core.frame_runs import parse_runs
 from shoal_core.pose import FramePoses
+from shoal_core.video_path import video_file_name
+from shoal_media.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 from shoal_media.readers import VideoReader, open_video
 from shoal_media.rendering import PoseRenderer, RenderStyle
 from shoal_media.writers import VideoWriter
@@ -88,7 +89,7 @@ def _frames(rendering: Rendering, reader: VideoReader) -> range:
 def _video(labels: LabelsFile, video: Path) -> VideoPoses:
     if len(labels.videos) == 1:
         return labels.videos[0]
-    return find_video(labels.videos, file_name(str(video)), labels.path)
+    return find_video(labels.videos, video_file_name(str(video)), labels.path)
 
 
 def _nobody(frame_index: int, node_count: int) -> FramePoses:

@@ -8,7 +8,6 @@ from pathlib import Path
 from shoal_cli import messages
 from shoal_cli.files import write_whole
 from shoal_cli.interruption import Interrupted
-from shoal_cli.labels_file import file_name
 from shoal_cli.saved_settings import saved_settings
 from shoal_cli.session import Session
 from shoal_cli.track_plan import Output, TrackPlan
@@ -24,6 +23,7 @@ from shoal_core.errors import (
     Unavailable,
 )
 from shoal_core.frame_runs import runs_text
+from shoal_core.video_path import video_file_name
 
 
 @dataclass(frozen=True)
@@ -236,10 +236,12 @@ class TrackRun:
 
 def _of_video(video: Path, label_sets: Sequence[LabelSet], plan: TrackPlan) -> str:
     """Returns the label set of a video, found by file name: folders differ between machines."""
-    name = file_name(str(video))
-    matching = [label_set for label_set in label_sets if file_name(label_set.video.uri) == name]
+    name = video_file_name(str(video))
+    matching = [
+        label_set for label_set in label_sets if video_file_name(label_set.video.uri) == name
+    ]
     if len(matching) != 1:
-        names = ", ".join(file_name(label_set.video.uri) for label_set in label_sets)
+        names = ", ".join(video_file_name(label_set.video.uri) for label_set in label_sets)
         raise NotFound(
             "CENTROIDS_MISSING",
             f"{plan.centroids} labels {len(matching)} videos named {name}, expected one; "

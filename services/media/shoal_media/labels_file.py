@@ -6,7 +6,7 @@ Axis legend: I instances, N nodes, 2 = (x, y).
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shoal_core.errors import InvalidArgument, NotFound
 from shoal_core.pose import NO_TRACK, FramePoses
 from shoal_core.skeleton import Skeleton
-from shoal_core.video_path import imgstore_folder, split_dataset
+from shoal_core.video_path import video_file_name
 
 Preference = Literal["user", "predicted"]
 
@@ -28,6 +28,9 @@ class VideoPoses:
     """File name of the video, without folders: these differ between machines."""
     frames: tuple[FramePoses, ...]
     """In increasing order."""
+    stored_at: tuple[str, ...]
+    """Where the labels say that its pixels are: one path as `open_video` takes it, or the paths
+    of the images of a sequence. Often that of another machine."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def read_labels(path: Path, *, prefer: Preference) -> LabelsFile:
     Raises:
         NotFound: LABELS_NOT_FOUND.
         InvalidArgument: LABELS_UNREADABLE when it is no SLEAP file, a damaged one, or has no or
-            several skeletons.
+            several skeletons; SKELETON_INVALID.
     """
     labels = load_slp(path)
     if len(labels.skeletons) != 1:
@@ -69,15 +72,17 @@ def read_labels(path: Path, *, prefer: Preference) -> LabelsFile:
             name=skeleton.name or "",
             nodes=tuple(skeleton.node_names),
             edges=tuple((int(a), int(b)) for a, b in skeleton.edge_inds),
+            symmetries=_symmetries(skeleton),
         ),
         track_names=tuple(track.name for track in labels.tracks),
         videos=tuple(
             VideoPoses(
-                video_name(video),
-                tuple(
+                name=video_name(video),
+                frames=tuple(
                     _frame_poses(frame_index, instances, len(skeleton.nodes), tracks)
                     for frame_index, instances in sorted(frames[index].items())
                 ),
+                stored_at=_stored_at(video),
             )
             for index, video in enumerate(labels.videos)
         ),
@@ -139,18 +144,20 @@ def video_name(video: Any) -> str:
     source = video.source_video or video
     filename = source.filename
     if isinstance(filename, list):  # a sequence of images; its folder is its name
-        return file_name(str(filename[0]).replace("\\", "/").rpartition("/")[0])
-    return file_name(str(filename))
+        return video_file_name(str(filename[0]).replace("\\", "/").rpartition("/")[0])
+    return video_file_name(str(filename))
 
 
-def file_name(path: str) -> str:
-    """Returns what a video is called on every machine.
+def _symmetries(skeleton: Any) -> tuple[tuple[int, int], ...]:
+    pairs = {tuple(sorted((int(a), int(b)))) for a, b in skeleton.symmetry_inds}
+    return tuple(sorted((a, b) for a, b in pairs))
 
-    Its file, or the folder of its images or its imgstore; not which dataset of the file it is,
-    which labels do not say in their file name.
-    """
-    file, _ = split_dataset(path.replace("\\", "/"))
-    return imgstore_folder(PurePosixPath(file)).name
+
+def _stored_at(video: Any) -> tuple[str, ...]:
+    if isinstance(video.filename, list):
+        return tuple(map(str, video.filename))
+    dataset = (video.backend_metadata or {}).get("dataset")
+    return (f"{video.filename}#{dataset}" if dataset else str(video.filename),)
 
 
 def _frame_poses(
