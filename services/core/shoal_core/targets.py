@@ -1,4 +1,4 @@
-"""What a network is trained to draw: confidence maps, part affinity fields, class maps.
+"""What a network is trained to draw: confidence maps, fields, class maps, offsets.
 
 Axis legend: I instances, N nodes, E edges, K classes, H W map pixels, 2 = (x, y). Points are
 network input pixels; map pixel c lies on input pixel c · output_stride. A missing node is
@@ -119,13 +119,7 @@ def class_maps(
         InvalidArgument: TARGET_INVALID when sigma or stride is not positive.
         InvalidArgument: CLASS_INVALID when a class index is not below `class_count`.
     """
-    if len(class_indices_I) and int(class_indices_I.max()) >= class_count:
-        raise InvalidArgument(
-            "CLASS_INVALID",
-            f"Class {int(class_indices_I.max())} does not exist; there are {class_count}.",
-            class_index=int(class_indices_I.max()),
-            class_count=class_count,
-        )
+    _check_classes(class_indices_I, class_count)
     maps_HWK = np.zeros((*map_size_hw, class_count), np.float32)
     owners = [
         gaussian_HWN.max(axis=2)
@@ -139,6 +133,85 @@ def class_maps(
         np.divide(owner_HW, total_HW, out=share_HW, where=owner_HW > threshold)
         np.maximum(maps_HWK[:, :, class_index], share_HW, out=maps_HWK[:, :, class_index])
     return maps_HWK
+
+
+def class_discs(
+    points_px_IN2: Points,
+    class_indices_I: NDArray[np.integer[Any]],
+    class_count: int,
+    map_size_hw: tuple[int, int],
+    *,
+    output_stride: int,
+    radius_map_px: float,
+) -> Maps:
+    """Returns (H, W, K) maps of 0 and 1: 1 within a radius of a node of an animal of the class.
+
+    The binary form of class maps (SLEAP, Nature Methods 2022, "Identity"); `class_maps` is the
+    graded one of its software. Where animals of two classes meet, both are 1.
+
+    Args:
+        points_px_IN2: (I, N, 2) network input pixels.
+        class_indices_I: class of each instance; −1: none, which draws nothing.
+        class_count: number of classes K.
+        map_size_hw: height and width of the maps in map pixels.
+        output_stride: network input pixels per map pixel.
+        radius_map_px: radius in map pixels; a pixel just so far away is inside.
+
+    Raises:
+        InvalidArgument: TARGET_INVALID when radius or stride is not positive.
+        InvalidArgument: CLASS_INVALID when a class index is not below `class_count`.
+    """
+    _check(output_stride, radius_map_px)
+    _check_classes(class_indices_I, class_count)
+    maps_HWK = np.zeros((*map_size_hw, class_count), np.float32)
+    for points_N2, class_index in zip(points_px_IN2, class_indices_I, strict=True):
+        if class_index < 0:
+            continue
+        squared_HWN = _squared_distances(points_N2, map_size_hw, output_stride)
+        inside_HW = (squared_HWN <= np.float32(radius_map_px**2)).any(axis=2)
+        maps_HWK[inside_HW, class_index] = 1
+    return maps_HWK
+
+
+def offset_maps(
+    points_px_IN2: Points,
+    map_size_hw: tuple[int, int],
+    *,
+    output_stride: int,
+    sigma_map_px: float,
+    threshold: float = 0.2,
+) -> Maps:
+    """Returns (H, W, N, 2) maps: the step from each pixel to the nearest instance's node.
+
+    In map pixels, as `shoal_core.peaks.refine_offsets` takes it; NaN where the confidence map
+    of the node (`confidence_maps` with this sigma) is at or below `threshold`, since a peak is
+    never there.
+
+    Raises:
+        InvalidArgument: TARGET_INVALID when sigma or stride is not positive.
+    """
+    _check(output_stride, sigma_map_px)
+    node_count = points_px_IN2.shape[1]
+    maps_HWN2 = np.full((*map_size_hw, node_count, 2), np.nan, np.float32)
+    nearest_HWN = np.full((*map_size_hw, node_count), -2 * np.log(threshold), np.float32)
+    nearest_HWN *= np.float32(sigma_map_px**2)
+    grid_HW2 = _grid(map_size_hw, 1)
+    for points_N2 in points_px_IN2:
+        squared_HWN = _squared_distances(points_N2, map_size_hw, output_stride)
+        steps_HWN2 = points_N2.astype(np.float32) / np.float32(output_stride) - grid_HW2[:, :, None]
+        closer_HWN = squared_HWN < nearest_HWN
+        maps_HWN2[closer_HWN] = steps_HWN2[closer_HWN]
+        nearest_HWN[closer_HWN] = squared_HWN[closer_HWN]
+    return maps_HWN2
+
+
+def _squared_distances(
+    points_px_N2: Points, map_size_hw: tuple[int, int], output_stride: int
+) -> Maps:
+    """(H, W, N) squared distances in map pixels; NaN for a missing node."""
+    points_map_N2 = points_px_N2.astype(np.float32) / np.float32(output_stride)
+    away_HWN2 = _grid(map_size_hw, 1)[:, :, None] - points_map_N2
+    return np.asarray(np.square(away_HWN2[..., 0]) + np.square(away_HWN2[..., 1]))
 
 
 def _gaussians(
@@ -174,7 +247,17 @@ def _check(output_stride: int, sigma: float) -> None:
     if not (output_stride > 0 and sigma > 0):
         raise InvalidArgument(
             "TARGET_INVALID",
-            f"Output stride {output_stride} and sigma {sigma} must be positive.",
+            f"Output stride {output_stride} and spread {sigma} must be positive.",
             output_stride=output_stride,
             sigma=sigma,
+        )
+
+
+def _check_classes(class_indices_I: NDArray[np.integer[Any]], class_count: int) -> None:
+    if len(class_indices_I) and int(class_indices_I.max()) >= class_count:
+        raise InvalidArgument(
+            "CLASS_INVALID",
+            f"Class {int(class_indices_I.max())} does not exist; there are {class_count}.",
+            class_index=int(class_indices_I.max()),
+            class_count=class_count,
         )

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from shoal_core.errors import InvalidArgument
-from shoal_core.targets import class_maps, confidence_maps, part_affinity_fields
+from shoal_core.targets import (
+    class_discs,
+    class_maps,
+    confidence_maps,
+    offset_maps,
+    part_affinity_fields,
+)
 
 NAN = np.nan
 
@@ -87,3 +93,30 @@ def test_a_class_beyond_the_count_is_refused() -> None:
     with pytest.raises(InvalidArgument) as error:
         class_maps(np.zeros((1, 1, 2)), np.array([2]), 2, (4, 4), output_stride=1, sigma_map_px=1)
     assert error.value.reason == "CLASS_INVALID"
+
+
+def test_class_discs_are_one_within_the_radius_of_any_node_of_the_class() -> None:
+    points = np.array([[[8.0, 8.0], [NAN, NAN]], [[24.0, 8.0], [24.0, 16.0]]])
+    maps = class_discs(points, np.array([1, 0]), 2, (8, 8), output_stride=4, radius_map_px=1)
+    first = {(row, column) for row, column in np.argwhere(maps[:, :, 1])}
+    assert first == {(2, 2), (1, 2), (3, 2), (2, 1), (2, 3)}
+    assert maps[[2, 4], 6, 0].tolist() == [1, 1]
+    assert set(np.unique(maps)) == {0, 1}
+
+
+def test_an_animal_without_class_draws_no_disc() -> None:
+    points = np.array([[[8.0, 8.0]]])
+    maps = class_discs(points, np.array([-1]), 2, (4, 4), output_stride=4, radius_map_px=2)
+    assert not maps.any()
+
+
+def test_offsets_lead_from_every_pixel_near_a_node_to_the_nearest_one() -> None:
+    points = np.array([[[9.0, 6.5]], [[21.0, 6.0]]])
+    maps = offset_maps(points, (8, 14), output_stride=2, sigma_map_px=1.5)
+    confidence = confidence_maps(points, (8, 14), output_stride=2, sigma_map_px=1.5)[:, :, 0]
+    near = ~np.isnan(maps[:, :, 0, 0])
+    np.testing.assert_array_equal(near, confidence > 0.2)
+    rows, columns = np.nonzero(near)
+    found = 2 * (np.stack((columns, rows), axis=1) + maps[rows, columns, 0])
+    expected = np.where(columns[:, None] <= 7, points[0], points[1])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
