@@ -1,7 +1,14 @@
 """What a network says: its heads, by the names that serving knows them by."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+from shoal_core.errors import InvalidArgument
+from shoal_core.skeleton import Skeleton
+from shoal_training.config import ConfmapsHead, HeadsConfig, ModelKind
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,3 +39,93 @@ def stack_name(name: str, stack: int) -> str:
     has a loss of its own (Newell et al., ECCV 2016, "Training with intermediate supervision").
     """
     return f"{name}/stack{stack}"
+
+
+CONFIDENCE_HEADS: dict[ModelKind, str] = {
+    "single_instance": "SingleInstanceConfmapsHead",
+    "centroid": "CentroidConfmapsHead",
+    "centered_instance": "CenteredInstanceConfmapsHead",
+    "multiclass_centered_instance": "CenteredInstanceConfmapsHead",
+    "bottomup": "MultiInstanceConfmapsHead",
+    "multiclass_bottomup": "MultiInstanceConfmapsHead",
+}
+OFFSETS_HEAD = "OffsetRefinementHead"
+PAF_HEAD = "PartAffinityFieldsHead"
+CLASS_MAPS_HEAD = "ClassMapsHead"
+CLASS_VECTORS_HEAD = "ClassVectorsHead"
+
+
+def head_specs(
+    kind: ModelKind, heads: HeadsConfig, skeleton: Skeleton, class_count: int = 0
+) -> tuple[HeadSpec, ...]:
+    """Returns the heads of a model of this kind, that with the confidence maps first.
+
+    Args:
+        kind: What the network finds.
+        heads: Values of the heads that the kind needs.
+        skeleton: Its nodes, and its edges, are the channels.
+        class_count: Number of identities of ID models.
+
+    Raises:
+        InvalidArgument: HEAD_MISSING when the kind needs a head that `heads` does not describe,
+            or when a head would have no channels.
+    """
+    specs = list(_confidence_heads(kind, heads.confmaps, skeleton))
+    if kind == "bottomup":
+        pafs = _needed(heads.pafs, kind, "pafs")
+        edges = _channels(2 * len(skeleton.edges), "edge", PAF_HEAD)
+        specs.append(HeadSpec(PAF_HEAD, edges, pafs.output_stride))
+    if kind == "multiclass_bottomup":
+        maps = _needed(heads.class_maps, kind, "class_maps")
+        classes = _channels(class_count, "class", CLASS_MAPS_HEAD)
+        specs.append(HeadSpec(CLASS_MAPS_HEAD, classes, maps.output_stride, output="sigmoid"))
+    if kind == "multiclass_centered_instance":
+        vectors = _needed(heads.class_vectors, kind, "class_vectors")
+        classes = _channels(class_count, "class", CLASS_VECTORS_HEAD)
+        specs.append(
+            HeadSpec(
+                CLASS_VECTORS_HEAD,
+                classes,
+                stride=1,
+                is_map=False,
+                output="softmax",
+                layers=vectors.layers,
+            )
+        )
+    return tuple(specs)
+
+
+def _confidence_heads(
+    kind: ModelKind, confmaps: ConfmapsHead, skeleton: Skeleton
+) -> Iterator[HeadSpec]:
+    name, stride = CONFIDENCE_HEADS[kind], confmaps.output_stride
+    nodes = 1 if kind == "centroid" else _channels(len(skeleton.nodes), "node", name)
+    if confmaps.loss == "softmax":
+        # Offsets of these are computed from the maps themselves where the network infers.
+        sigma = confmaps.sigma_map_px
+        yield HeadSpec(name, nodes, stride, output="spatial_softmax", sigma_map_px=sigma)
+        return
+    yield HeadSpec(name, nodes, stride)
+    if confmaps.offset_refinement:
+        yield HeadSpec(OFFSETS_HEAD, 2 * nodes, stride)
+
+
+def _needed(head: T | None, kind: ModelKind, key: str) -> T:
+    if head is None:
+        raise InvalidArgument(
+            "HEAD_MISSING",
+            f"A {kind} model needs heads.{key}; give it, or start from a recipe of this kind.",
+            kind=kind,
+            head=key,
+        )
+    return head
+
+
+def _channels(count: int, what: str, name: str) -> int:
+    if count == 0:
+        raise InvalidArgument(
+            "HEAD_MISSING",
+            f"{name} needs at least one {what}, but the labels have none; add it to the labels.",
+            head=name,
+        )
+    return count
