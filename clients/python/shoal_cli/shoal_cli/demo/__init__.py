@@ -1,0 +1,1 @@
+"""`shoal demo`: everything from a recording to tracked poses, without any data."""
