@@ -43,6 +43,10 @@ def test_exported_names_are_these() -> None:
         *("JobState", "LabelSet", "Model", "ModelVersion", "PartGrouping", "Shoal"),
         *("Targets", "Video", "WindowTracker", "check_health"),
         *("ClassGrouping", "InstanceFilters"),
+        *("Artifact", "ArtifactKept", "AttemptBegun", "AttemptEnd", "AttemptEnded", "EpochEnded"),
+        *("Evaluated", "JobEvent", "LogLines", "Measurement", "StageProgress", "StageState"),
+        *("SweepAxis", "SweepTrial", "TrainingJob", "TrainingNews", "TrainingSpec"),
+        *("TrainingStage", "TrainingSweep"),
     }
     assert all(hasattr(shoal_client, name) for name in shoal_client.__all__)
 

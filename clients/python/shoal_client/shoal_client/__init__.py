@@ -1,4 +1,4 @@
-"""Shoal's Python SDK: models, jobs, labels and videos of an ensemble.
+"""Shoal's Python SDK: models, jobs, training, labels and videos of an ensemble.
 
     from shoal_client import Shoal
 
@@ -21,6 +21,27 @@ from shoal_client.parameters import (
     WindowTracker,
 )
 from shoal_client.targets import Targets
+from shoal_client.training_types import (
+    Artifact,
+    ArtifactKept,
+    AttemptBegun,
+    AttemptEnd,
+    AttemptEnded,
+    EpochEnded,
+    Evaluated,
+    JobEvent,
+    LogLines,
+    Measurement,
+    StageProgress,
+    StageState,
+    SweepAxis,
+    SweepTrial,
+    TrainingJob,
+    TrainingNews,
+    TrainingSpec,
+    TrainingStage,
+    TrainingSweep,
+)
 from shoal_client.types import (
     Alias,
     ExportSummary,
@@ -35,20 +56,39 @@ from shoal_client.types import (
 
 __all__ = [
     "Alias",
+    "Artifact",
+    "ArtifactKept",
+    "AttemptBegun",
+    "AttemptEnd",
+    "AttemptEnded",
     "ClassGrouping",
+    "EpochEnded",
+    "Evaluated",
     "ExportSummary",
     "Health",
     "InferenceParameters",
     "InstanceFilters",
     "Job",
+    "JobEvent",
     "JobProgress",
     "JobState",
     "LabelSet",
+    "LogLines",
+    "Measurement",
     "Model",
     "ModelVersion",
     "PartGrouping",
     "Shoal",
+    "StageProgress",
+    "StageState",
+    "SweepAxis",
+    "SweepTrial",
     "Targets",
+    "TrainingJob",
+    "TrainingNews",
+    "TrainingSpec",
+    "TrainingStage",
+    "TrainingSweep",
     "Video",
     "WindowTracker",
     "check_health",

@@ -8,6 +8,7 @@ from shoal_client.jobs import Jobs
 from shoal_client.labels import Labels
 from shoal_client.models import Models
 from shoal_client.targets import Targets
+from shoal_client.training import Training
 from shoal_client.videos import Videos
 from shoal_common.channel import open_sync_channel
 from shoal_common.tracing import new_trace_id
@@ -23,6 +24,8 @@ class Shoal:
     """The model registry."""
     jobs: Jobs
     """Durable long work."""
+    training: Training
+    """Durable work that ends in a model."""
     labels: Labels
     """Labels and predictions."""
     videos: Videos
@@ -35,9 +38,10 @@ class Shoal:
         self.models = Models(self._open(targets.serving), f"serving at {targets.serving}")
         self.videos = Videos(self._open(targets.decode), f"decode at {targets.decode}")
         self.labels = Labels(self._open(targets.labels), f"labels at {targets.labels}", project)
-        self.jobs = Jobs(
-            self._open(targets.orchestrator), f"orchestrator at {targets.orchestrator}", project
-        )
+        orchestrator = self._open(targets.orchestrator)
+        peer = f"orchestrator at {targets.orchestrator}"
+        self.jobs = Jobs(orchestrator, peer, project)
+        self.training = Training(orchestrator, peer, project)
 
     @classmethod
     def connect(cls, targets: Targets | None = None, *, project: str = "default") -> Self:

@@ -149,7 +149,7 @@ def model_version(message: serving_pb2.ModelVersion) -> ModelVersion:
         skeleton=convert.skeleton(message.skeleton),
         pose_contract_json=message.pose_contract_json,
         source_uris=tuple(message.source_uris),
-        create_time=_time(message.create_time),
+        create_time=time(message.create_time),
     )
 
 
@@ -168,18 +168,10 @@ def job(message: jobs_pb2.Job) -> Job:
     Raises:
         InvalidArgument: JOB_STATE_UNKNOWN when the service is newer than this SDK.
     """
-    state = _JOB_STATES.get(message.state)
-    if state is None:
-        raise InvalidArgument(
-            "JOB_STATE_UNKNOWN",
-            f"Job {message.name} is in state {message.state}, which this version of shoal-client "
-            "does not know; update it.",
-            job=message.name,
-        )
     progress = message.progress
     return Job(
         name=message.name,
-        state=state,
+        state=job_state(message.state, message.name),
         video=video(message.spec.video),
         model_version=message.spec.model_version,
         progress=JobProgress(
@@ -188,14 +180,31 @@ def job(message: jobs_pb2.Job) -> Job:
             committed_frame_count=progress.committed_frame_count,
             linked_frame_count=progress.linked_frame_count,
             instance_count=progress.instance_count,
-            first_frame_time=_optional_time(progress, "first_frame_time"),
+            first_frame_time=optional_time(progress, "first_frame_time"),
             overflow_frame_count=progress.overflow_frame_count,
         ),
         error=from_status(message.error) if message.HasField("error") else None,
         result_label_set=message.result_label_set,
-        create_time=_time(message.create_time),
-        end_time=_optional_time(message, "end_time"),
+        create_time=time(message.create_time),
+        end_time=optional_time(message, "end_time"),
     )
+
+
+def job_state(state: jobs_pb2.JobState.ValueType, job_name: str) -> JobState:
+    """Returns the state of a job.
+
+    Raises:
+        InvalidArgument: JOB_STATE_UNKNOWN when the service is newer than this SDK.
+    """
+    known = _JOB_STATES.get(state)
+    if known is None:
+        raise InvalidArgument(
+            "JOB_STATE_UNKNOWN",
+            f"Job {job_name} is in state {state}, which this version of shoal-client does not "
+            "know; update it.",
+            job=job_name,
+        )
+    return known
 
 
 def label_set(message: labels_pb2.LabelSet) -> LabelSet:
@@ -211,9 +220,11 @@ def label_set(message: labels_pb2.LabelSet) -> LabelSet:
     )
 
 
-def _time(message: timestamp_pb2.Timestamp) -> datetime.datetime:
+def time(message: timestamp_pb2.Timestamp) -> datetime.datetime:
+    """Returns a moment in UTC."""
     return message.ToDatetime(datetime.UTC)
 
 
-def _optional_time(message: Any, field: str) -> datetime.datetime | None:
-    return _time(getattr(message, field)) if message.HasField(field) else None
+def optional_time(message: Any, field: str) -> datetime.datetime | None:
+    """Returns the moment in a field, if it is set."""
+    return time(getattr(message, field)) if message.HasField(field) else None

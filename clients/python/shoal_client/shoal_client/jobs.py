@@ -6,9 +6,10 @@ from typing import Any
 import grpc
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
-from shoal_client import convert
+from shoal_client import convert, convert_training
 from shoal_client.limits import PAGE_SIZE, PROBE_S, QUICK_S
 from shoal_client.parameters import InferenceParameters, WindowTracker
+from shoal_client.training_types import TrainingJob
 from shoal_client.types import Job
 from shoal_common.status import typed_errors
 from shoal_common.track_document import track_document
@@ -75,7 +76,7 @@ class Jobs:
             response = self._stub.CreateTrackJob(request, timeout=PROBE_S)
         return convert.job(response.job)
 
-    def get(self, name: str) -> Job:
+    def get(self, name: str) -> Job | TrainingJob:
         """Returns projects/{project}/jobs/{job}.
 
         Raises:
@@ -83,13 +84,13 @@ class Jobs:
         """
         with typed_errors(self._peer):
             response = self._stub.GetJob(jobs_pb2.GetJobRequest(name=name), timeout=QUICK_S)
-        return convert.job(response.job)
+        return _job(response.job)
 
     def settings(self, name: str) -> dict[str, Any]:
-        """Returns everything that shapes a job's result, each default resolved, as JSON values.
+        """Returns everything that shapes the result of a tracking job, as JSON values.
 
-        See `shoal_common.track_document`; the same document lies in the provenance of its
-        predictions.
+        Each default is resolved. See `shoal_common.track_document`; the same document lies in the
+        provenance of its predictions.
 
         Raises:
             NotFound: JOB_NOT_FOUND.
@@ -98,7 +99,7 @@ class Jobs:
             response = self._stub.GetJob(jobs_pb2.GetJobRequest(name=name), timeout=QUICK_S)
         return track_document(response.job.spec)
 
-    def list(self) -> Iterator[Job]:
+    def list(self) -> Iterator[Job | TrainingJob]:
         """Yields the project's jobs, the newest first."""
         page_token = ""
         while True:
@@ -107,12 +108,12 @@ class Jobs:
             )
             with typed_errors(self._peer):
                 response = self._stub.ListJobs(request, timeout=QUICK_S)
-            yield from map(convert.job, response.jobs)
+            yield from map(_job, response.jobs)
             page_token = response.next_page_token
             if not page_token:
                 return
 
-    def cancel(self, name: str) -> Job:
+    def cancel(self, name: str) -> Job | TrainingJob:
         """Asks a job to stop; what was committed stays. A job that has ended stays as it is.
 
         Raises:
@@ -120,10 +121,23 @@ class Jobs:
         """
         with typed_errors(self._peer):
             response = self._stub.CancelJob(jobs_pb2.CancelJobRequest(name=name), timeout=QUICK_S)
-        return convert.job(response.job)
+        return _job(response.job)
+
+    def retry(self, name: str) -> Job | TrainingJob:
+        """Queues a job again that failed or was cancelled; it keeps what was committed.
+
+        A job that goes on stays as it is.
+
+        Raises:
+            NotFound: JOB_NOT_FOUND.
+            FailedPrecondition: JOB_SUCCEEDED.
+        """
+        with typed_errors(self._peer):
+            response = self._stub.RetryJob(jobs_pb2.RetryJobRequest(name=name), timeout=QUICK_S)
+        return _job(response.job)
 
     def watch(self, name: str, *, period_s: float = 2.0) -> Iterator[Job]:
-        """Yields the job as it is now, after every change and at least every `period_s`.
+        """Yields a tracking job as it is now, after every change and at least every `period_s`.
 
         Ends with the job. Leaving the loop early leaves the job running.
 
@@ -154,3 +168,9 @@ class Jobs:
                 raise Unavailable("WATCH_ENDED", f"{self._peer} says nothing about {name}.")
         finally:
             call.cancel()
+
+
+def _job(message: jobs_pb2.Job) -> Job | TrainingJob:
+    if message.HasField("training"):
+        return convert_training.training_job(message)
+    return convert.job(message)

@@ -82,9 +82,7 @@ def _labels(world: SyntheticWorld, frames: Sequence[int], video: Path) -> Any:
                 truth.points_px_IN2, truth.track_indices_I.tolist(), strict=True
             )
         ]
-        labeled.append(
-            sleap_io.LabeledFrame(video=source, frame_idx=position, instances=instances)
-        )
+        labeled.append(sleap_io.LabeledFrame(video=source, frame_idx=position, instances=instances))
     return sleap_io.Labels(
         labeled, videos=[source], skeletons=[skeleton], tracks=tracks, provenance={}
     )
