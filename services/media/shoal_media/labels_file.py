@@ -28,9 +28,9 @@ class VideoPoses:
     """File name of the video, without folders: these differ between machines."""
     frames: tuple[FramePoses, ...]
     """In increasing order."""
-    stored_at: tuple[str, ...]
-    """Where the labels say that its pixels are: one path as `open_video` takes it, or the paths
-    of the images of a sequence. Often that of another machine."""
+    stored_at: str | tuple[str, ...]
+    """Where the labels say that its pixels are: a path as `open_video` takes it, or the paths of
+    the images of a sequence. Often that of another machine."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class LabelsFile:
     skeleton: Skeleton
     track_names: tuple[str, ...]
     videos: tuple[VideoPoses, ...]
+    kept: Preference
+    """Whose instances these are."""
 
 
 def read_labels(path: Path, *, prefer: Preference) -> LabelsFile:
@@ -75,6 +77,7 @@ def read_labels(path: Path, *, prefer: Preference) -> LabelsFile:
             symmetries=_symmetries(skeleton),
         ),
         track_names=tuple(track.name for track in labels.tracks),
+        kept=prefer if kind else "predicted" if prefer == "user" else "user",
         videos=tuple(
             VideoPoses(
                 name=video_name(video),
@@ -153,11 +156,11 @@ def _symmetries(skeleton: Any) -> tuple[tuple[int, int], ...]:
     return tuple(sorted((a, b) for a, b in pairs))
 
 
-def _stored_at(video: Any) -> tuple[str, ...]:
+def _stored_at(video: Any) -> str | tuple[str, ...]:
     if isinstance(video.filename, list):
         return tuple(map(str, video.filename))
     dataset = (video.backend_metadata or {}).get("dataset")
-    return (f"{video.filename}#{dataset}" if dataset else str(video.filename),)
+    return f"{video.filename}#{dataset}" if dataset else str(video.filename)
 
 
 def _frame_poses(
