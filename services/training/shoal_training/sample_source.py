@@ -1,0 +1,236 @@
+"""The samples of some labelled frames: whole frames, or a crop around each animal.
+
+Axis legend: I instances, N nodes, H W pixels, C channels, 2 = (x, y).
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_core.coordinates import crop_origins, instance_centroids
+from shoal_core.errors import DataLoss, InvalidArgument, OutOfRange
+from shoal_training.config import AugmentConfig, ModelKind, TrainingConfig
+from shoal_training.cutting import (
+    cut_crop,
+    padded_to,
+    scale_image,
+    side_with_margin,
+    up_to_stride,
+)
+from shoal_training.labelled_set import LabelledFrame, LabelledSet
+from shoal_training.sample_store import open_store
+from shoal_training.samples import Sample
+
+_LOG = logging.getLogger(__name__)
+
+CROP_KINDS: frozenset[ModelKind] = frozenset({"centered_instance", "multiclass_centered_instance"})
+"""Kinds whose network sees one animal at a time."""
+
+CROP_PADDING_PX = 16
+"""Around the largest animal, as SLEAP's profiles have it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a sample comes from."""
+
+    frame: LabelledFrame
+    rows_I: NDArray[np.intp]
+    """Of the animals, the one that is cut out first."""
+    origin_px_2: NDArray[np.float32]
+    """Frame pixel on which the sample's pixel (0, 0) lies."""
+
+
+class SampleSource:
+    """Samples by index, in the order of the frames; `with` frees what is kept of them.
+
+    Several threads may ask at once. Unless nothing is to be kept, all frames are decoded here:
+    one that is damaged is left out, with a warning.
+
+    Args:
+        labelled: The frames.
+        frame_indices: Those that samples are made of.
+        config: Kind, scale, crop size (resolved), anchor, cache; and how much is augmented.
+        stride: The network's input is a multiple of it.
+        augment: What will be done to the samples, which have room for it then and no certain
+            size; None: they are `size_hw`, as serving shows them to the network.
+        cache_folder: Where a cache on disk is.
+
+    Raises:
+        InvalidArgument: FRAMES_DAMAGED when no frame can be read.
+        ResourceExhausted: DISK_FULL.
+    """
+
+    def __init__(
+        self,
+        labelled: LabelledSet,
+        frame_indices: Sequence[int],
+        config: TrainingConfig,
+        *,
+        stride: int,
+        augment: AugmentConfig | None,
+        cache_folder: Path,
+    ) -> None:
+        self._labelled = labelled
+        self._scale = config.data.input_scale
+        self.anchor_node = anchor_node(labelled, config.data.anchor_part)
+        frames = [labelled.frames[index] for index in frame_indices]
+        self._crop_size_px: int | None = None
+        if config.kind in CROP_KINDS:
+            self._crop_size_px = config.data.crop_size_px or crop_size_px(
+                labelled, config.data.anchor_part, input_scale=self._scale, stride=stride
+            )
+        self.size_hw = self._network_size(stride)
+        """Height and width of what the network is shown."""
+        self._augmented = augment is not None
+        self._cut_px = self._crop_size_px or 0
+        if augment is not None:
+            self._cut_px = math.ceil(side_with_margin(self.size_hw[0], augment) / self._scale)
+        self._store = open_store(config.data.cache, cache_folder, self._make)
+        if config.data.cache == "none":
+            self._places = [place for frame in frames for place in self._all_places(frame)]
+        else:
+            self._places = self._keep(frames)
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self._places)
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return self._labelled.channels
+
+    def sample(self, index: int) -> Sample:
+        """Returns a sample, whose arrays the caller does not change."""
+        place = self._places[index]
+        points_IN2 = place.frame.points_px_IN2[place.rows_I] - place.origin_px_2
+        return Sample(
+            image_HWC=self._store.get(index),
+            points_px_IN2=points_IN2 * np.float32(self._scale),
+            class_indices_I=place.frame.class_indices_I[place.rows_I],
+        )
+
+    def frame(self, index: int) -> LabelledFrame:
+        """Returns the frame that a sample is of."""
+        return self._places[index].frame
+
+    def close(self) -> None:
+        """Frees what is kept of the frames."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _network_size(self, stride: int) -> tuple[int, int]:
+        if self._crop_size_px is not None:
+            side = up_to_stride(int(self._crop_size_px * self._scale), stride)
+            return side, side
+        sizes = [self._labelled.frame_size_px(frame) for frame in self._labelled.frames]
+        height, width = np.max(np.asarray(sizes), axis=0)
+        return (
+            up_to_stride(int(height * self._scale), stride),
+            up_to_stride(int(width * self._scale), stride),
+        )
+
+    def _all_places(self, frame: LabelledFrame) -> list[_Place]:
+        rows_I = np.arange(len(frame.points_px_IN2))
+        if self._crop_size_px is None:
+            return [_Place(frame, rows_I, np.zeros(2, np.float32))]
+        centers_I2 = instance_centroids(frame.points_px_IN2, self.anchor_node)
+        origins_I2 = crop_origins(centers_I2, self._cut_px).astype(np.float32)
+        if self._augmented:
+            # What comes is warped: pixels that are interpolated here would be blurred twice.
+            origins_I2 = np.round(origins_I2)
+        return [
+            _Place(frame, np.concatenate(([row], rows_I[rows_I != row])), origins_I2[row])
+            for row in rows_I
+        ]
+
+    def _keep(self, frames: Sequence[LabelledFrame]) -> list[_Place]:
+        """Returns the places whose pixels are now in the store."""
+        kept: list[_Place] = []
+        for frame in frames:
+            image_HWC = self._read(frame)
+            if image_HWC is not None:
+                places = self._all_places(frame)
+                for place in places:
+                    self._store.put(self._cut(place, image_HWC))
+                kept += places
+        if not kept and frames:
+            raise InvalidArgument(
+                "FRAMES_DAMAGED",
+                f"Of the labelled frames none can be read, from {self._labelled.name_of(frames[0])}"
+                " on; copy the videos again.",
+            )
+        return kept
+
+    def _read(self, frame: LabelledFrame) -> NDArray[np.uint8] | None:
+        try:
+            return self._labelled.image(frame)
+        except (DataLoss, OutOfRange) as error:
+            _LOG.warning("A labelled frame is left out: %s", error.message)
+            return None
+
+    def _make(self, index: int) -> NDArray[np.uint8]:
+        place = self._places[index]
+        return self._cut(place, self._labelled.image(place.frame))
+
+    def _cut(self, place: _Place, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._crop_size_px is not None:
+            image_HWC = cut_crop(image_HWC, place.origin_px_2, self._cut_px)
+        scaled_HWC = scale_image(image_HWC, self._scale)
+        return scaled_HWC if self._augmented else padded_to(scaled_HWC, self.size_hw)
+
+
+def anchor_node(labelled: LabelledSet, anchor_part: str | None) -> int | None:
+    """Returns the index of the anchor part.
+
+    Raises:
+        InvalidArgument: ANCHOR_UNKNOWN when the skeleton has no such node.
+    """
+    nodes = labelled.skeleton.nodes
+    if anchor_part is None:
+        return None
+    if anchor_part not in nodes:
+        raise InvalidArgument(
+            "ANCHOR_UNKNOWN",
+            f"data.anchor_part is {anchor_part!r}; the nodes are {', '.join(nodes)}.",
+            anchor_part=anchor_part,
+        )
+    return nodes.index(anchor_part)
+
+
+def crop_size_px(
+    labelled: LabelledSet, anchor_part: str | None, *, input_scale: float, stride: int
+) -> int:
+    """Returns the side of crops in frame pixels that hold every labelled animal.
+
+    The largest distance along x or y from where an animal is cut out to one of its nodes, to
+    either side, and `CROP_PADDING_PX` more in all (SLEAP adds as much to the largest bounding
+    box, which does not hold an animal whose anchor is not in its middle); then up to what makes
+    the network's input a multiple of its stride.
+    """
+    node = anchor_node(labelled, anchor_part)
+    reach = 0.0
+    for frame in labelled.frames:
+        centers_I2 = instance_centroids(frame.points_px_IN2, node)
+        away_IN2 = np.abs(frame.points_px_IN2 - centers_I2[:, None])
+        reach = max(reach, float(np.nanmax(away_IN2)))
+    side = up_to_stride((2 * reach + 1 + CROP_PADDING_PX) * input_scale, stride)
+    return math.ceil(side / input_scale)

@@ -1,0 +1,127 @@
+"""Where the images of samples are kept between epochs.
+
+Axis legend: H W pixels, C channels.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_core.errors import ResourceExhausted
+
+Image = NDArray[np.uint8]
+
+
+class SampleStore(Protocol):
+    """Images by the number they were put at, from 0; read by several threads at once."""
+
+    def put(self, image_HWC: Image) -> None:
+        """Keeps the next image."""
+
+    def get(self, index: int) -> Image:
+        """Returns an image, which the caller does not change."""
+
+    def close(self) -> None:
+        """Frees what is kept."""
+
+
+class MemoryStore:
+    """Keeps images in memory."""
+
+    def __init__(self) -> None:
+        self._images: list[Image] = []
+
+    def put(self, image_HWC: Image) -> None:
+        """Keeps the next image."""
+        self._images.append(image_HWC)
+
+    def get(self, index: int) -> Image:
+        """Returns an image."""
+        return self._images[index]
+
+    def close(self) -> None:
+        """Forgets the images."""
+        self._images = []
+
+
+class DiskStore:
+    """Keeps images one after another in a nameless file, of which the pages read are in memory.
+
+    The file goes with the process, however that ends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- closed by `close`
+        self._places: list[tuple[int, tuple[int, ...]]] = []
+        self._end = 0
+
+    def put(self, image_HWC: Image) -> None:
+        """Keeps the next image.
+
+        Raises:
+            ResourceExhausted: DISK_FULL.
+        """
+        try:
+            self._file.write(np.ascontiguousarray(image_HWC).data)
+            self._file.flush()
+        except OSError as error:
+            raise ResourceExhausted(
+                "DISK_FULL",
+                f"{self._folder} takes no more images ({error.strerror}); make room, or set "
+                "data.cache to none.",
+                folder=self._folder,
+            ) from error
+        self._places.append((self._end, image_HWC.shape))
+        self._end += image_HWC.nbytes
+
+    def get(self, index: int) -> Image:
+        """Returns an image, mapped from the file."""
+        offset, shape = self._places[index]
+        return np.memmap(self._file, np.uint8, "r", offset, shape)
+
+    def close(self) -> None:
+        """Removes the file."""
+        self._file.close()
+
+
+class AgainStore:
+    """Keeps nothing: an image is made again whenever it is asked for."""
+
+    def __init__(self, make: Callable[[int], Image]) -> None:
+        self._make = make
+
+    def put(self, image_HWC: Image) -> None:
+        """Forgets the image."""
+
+    def get(self, index: int) -> Image:
+        """Returns an image, decoded anew."""
+        return self._make(index)
+
+    def close(self) -> None:
+        """Does nothing: nothing is kept."""
+
+
+def open_store(
+    cache: Literal["memory", "disk", "none"], folder: Path, make: Callable[[int], Image]
+) -> SampleStore:
+    """Returns an empty store.
+
+    Args:
+        cache: As `DataConfig.cache`.
+        folder: Where `disk` has its file.
+        make: Makes an image again, for `none`.
+    """
+    match cache:
+        case "memory":
+            return MemoryStore()
+        case "disk":
+            return DiskStore(folder)
+        case "none":
+            return AgainStore(make)
+        case _:
+            assert_never(cache)
