@@ -1,6 +1,6 @@
 """Several processes that train one network together, started by `torchrun`.
 
-Axis legend: none; tensors are whole parameters.
+The run folder is on a disk that all of them see; the first one writes it.
 """
 
 import contextlib
@@ -38,6 +38,11 @@ class Processes:
             distributed.broadcast(values, src=0)
         return values
 
+    def meet(self) -> None:
+        """Waits for all processes."""
+        if self.count > 1:
+            distributed.barrier()
+
     def share_buffers(self, network: nn.Module) -> None:
         """Gives every process the first one's buffers (statistics of normalisations)."""
         for buffer in network.buffers():
@@ -49,6 +54,9 @@ class Processes:
             return network
         devices = [device.index] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices)
+
+
+ALONE = Processes()
 
 
 def no_sync(network: nn.Module, *, wanted: bool) -> contextlib.AbstractContextManager[object]:
@@ -63,7 +71,7 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Processes]:
     """Joins the processes that `torchrun` started, for as long as it lasts; else one alone."""
     count = int(environment.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Processes()
+        yield ALONE
         return
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend)

@@ -45,7 +45,7 @@ class Losses:
         config: HeadsConfig,
         hard_mining: HardMining | None = None,
     ) -> None:
-        self._heads = heads
+        self.heads = tuple(heads)
         self._mining = hard_mining
         self._weights = {head.name: config.confmaps.loss_weight for head in heads}
         for name, part in (
@@ -63,7 +63,7 @@ class Losses:
             outputs: what the network gave, logits where a head has a sigmoid or softmax.
             targets: what `Targets.draw` gave.
         """
-        shares = {head.name: self._share(head, outputs, targets[head.name]) for head in self._heads}
+        shares = {head.name: self._share(head, outputs, targets[head.name]) for head in self.heads}
         total = torch.stack(list(shares.values())).sum()
         return LossValues(total, {name: share.detach() for name, share in shares.items()})
 
