@@ -126,6 +126,8 @@ class HourglassConfig:
     """Stacked hourglass (Newell et al., ECCV 2016)."""
 
     type: Literal["hourglass"] = "hourglass"
+    stem_filters: int = 32
+    """Channels of the stem's first convolution (SLEAP: 128 beside 256 and 128 below)."""
     filters: int = 64
     filter_increase: int = 32
     max_stride: int = 64
