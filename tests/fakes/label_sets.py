@@ -9,9 +9,16 @@ class FakeLabelSets(labels_pb2_grpc.LabelsServiceServicer):
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.files: dict[str, str] = {}
+        """Hashes of files of labels, by their paths."""
 
     async def GetLabelSet(self, request, context):
         if request.name not in self.names:
             raise NotFound("LABEL_SET_NOT_FOUND", f"There is no {request.name}.")
         label_set = labels_pb2.LabelSet(name=request.name)
         return labels_pb2.GetLabelSetResponse(label_set=label_set)
+
+    async def ProbeLabels(self, request, context):
+        if request.uri not in self.files:
+            raise NotFound("LABELS_NOT_FOUND", f"There is no file {request.uri}.")
+        return labels_pb2.ProbeLabelsResponse(uri=request.uri, content_hash=self.files[request.uri])

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal_orchestrator.planning import cut_segments, track_tasks
-from shoal_orchestrator.records import NewJob, TaskKey
+from shoal_orchestrator.records import (
+    FrameSpan,
+    JobKind,
+    NewJob,
+    NewTask,
+    TaskKey,
+    TaskKind,
+)
 from shoal_orchestrator.states import JOB_TRANSITIONS, JobState
 
 SEGMENT_FRAME_COUNT = 10
@@ -26,6 +33,24 @@ def new_job(name: str = "fly", *, segment_count: int = 2, linked: bool = True) -
             poses_label_set=f"{result}-poses" if linked else result,
             linked_label_set=result if linked else None,
         ),
+    )
+
+
+def new_training_job(
+    name: str = "fly", *, stages: tuple[str, ...] = ("centroid", "centered_instance")
+) -> NewJob:
+    """Returns a job that trains so many networks."""
+    return NewJob(
+        name=f"projects/lab/jobs/{name}",
+        project="lab",
+        spec=b"spec of " + name.encode(),
+        total_frame_count=0,
+        result_label_set="",
+        tasks=tuple(
+            NewTask(TaskKind.TRAIN, 0, FrameSpan(0, 0), "", training_stage=stage)
+            for stage in stages
+        ),
+        kind=JobKind.TRAIN,
     )
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import h5py
+
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
 from shoal_core.skeleton import Skeleton
 from shoal_labels import slp_child
-from shoal_labels.disk_file import partial_path
+from shoal_labels.disk_file import partial_path, sha256
 from shoal_labels.label_sets import LabelSet, LabelSetKey, Segment
 from shoal_labels.slp_child import ChildDied
 from shoal_labels.slp_videos import local_path, same_video
@@ -41,8 +43,7 @@ class Exchange:
             InvalidArgument: LABELS_UNREADABLE.
             OSError: When the disk fails.
         """
-        if not await asyncio.to_thread(path.exists):
-            raise NotFound("LABELS_NOT_FOUND", f"There is no file {path}.", path=path)
+        await _check_exists(path)
         target = self._store.folder / SEGMENTS / f"import-{uuid.uuid4().hex[:12]}"
         try:
             imported = await self._read(project, path, target)
@@ -51,6 +52,22 @@ class Exchange:
             raise
         await self._store.publish_import(imported, target)
         return [await self._current(label_set) for label_set, _ in imported]
+
+    async def content_hash(self, path: Path) -> str:
+        """Returns the SHA-256 of a file of labels in hexadecimal.
+
+        Raises:
+            NotFound: LABELS_NOT_FOUND.
+            InvalidArgument: LABELS_UNREADABLE when it is no HDF5 file, as SLEAP's are.
+        """
+        await _check_exists(path)
+        if not await asyncio.to_thread(h5py.is_hdf5, path):
+            raise InvalidArgument(
+                "LABELS_UNREADABLE",
+                f"{path} is not a SLEAP file; give a .slp or a .pkg.slp.",
+                path=path,
+            )
+        return await asyncio.to_thread(sha256, path)
 
     async def export_labels(
         self,
@@ -142,6 +159,11 @@ class Exchange:
                 for label_set, its_segments in zip(label_sets, segments, strict=True)
             ],
         }
+
+
+async def _check_exists(path: Path) -> None:
+    if not await asyncio.to_thread(path.is_file):
+        raise NotFound("LABELS_NOT_FOUND", f"There is no file {path}.", path=path)
 
 
 def _exists(label_set: LabelSet) -> bool:

@@ -107,6 +107,14 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
             label_sets=[convert.label_set_message(label_set) for label_set in label_sets]
         )
 
+    async def ProbeLabels(
+        self, request: pb.ProbeLabelsRequest, context: Context
+    ) -> pb.ProbeLabelsResponse:
+        """Says what a file of labels is."""
+        path = self._roots.resolve(request.uri)
+        content_hash = await self._exchange.content_hash(path)
+        return pb.ProbeLabelsResponse(uri=str(path), content_hash=content_hash)
+
     async def ExportLabels(
         self, request: pb.ExportLabelsRequest, context: Context
     ) -> pb.ExportLabelsResponse:

@@ -10,9 +10,11 @@ from shoal_common import frame_ranges, names
 from shoal_common.status import to_status
 from shoal_core import frame_runs
 from shoal_core.errors import InvalidArgument
-from shoal_orchestrator.planning import cut_segments, track_job_id, track_tasks
+from shoal_orchestrator import convert_training
+from shoal_orchestrator.planning import TRACK_JOB, content_id, cut_segments, track_tasks
 from shoal_orchestrator.records import (
     Job,
+    JobKind,
     LeasedTask,
     NewJob,
     Progress,
@@ -96,7 +98,7 @@ def new_track_job(
         spec.tracker.SerializeToString(deterministic=True),
         spec.centroids_label_set.encode(),
     )
-    job_id = track_job_id(identity)
+    job_id = content_id(TRACK_JOB, identity)
     result = f"projects/{project_id}/labelSets/{job_id}"
     tasks = track_tasks(
         cut_segments(runs, segment_frame_count, keyframes),
@@ -114,24 +116,37 @@ def new_track_job(
 
 
 def brief_job(value: Job) -> jobs_pb2.Job:
-    """Returns the wire form of a job for lists and watches: without its runs of frames."""
+    """Returns the wire form of a job for lists and watches: without what may be long in it."""
     message = job(value)
-    message.spec.ClearField("ranges")
+    if message.HasField("spec"):
+        message.spec.ClearField("ranges")
+    for stage in message.training.stages:
+        stage.ClearField("configuration_json")
     return message
 
 
 def job(value: Job) -> jobs_pb2.Job:
     """Returns the wire form of a job."""
-    return jobs_pb2.Job(
+    message = jobs_pb2.Job(
         name=value.name,
         state=_STATES[value.state],
-        spec=jobs_pb2.TrackJobSpec.FromString(value.spec),
         progress=_progress(value.progress),
         error=None if value.error is None else to_status(value.error),
         create_time=_timestamp(value.create_time_us),
         end_time=_timestamp(value.end_time_us),
         result_label_set=value.result_label_set,
+        training_progress=map(convert_training.progress, value.trainings),
     )
+    if value.kind is JobKind.TRAIN:
+        message.training.ParseFromString(value.spec)
+    else:
+        message.spec.ParseFromString(value.spec)
+    return message
+
+
+def job_state(state: JobState) -> "jobs_pb2.JobState.ValueType":
+    """Returns the wire form of a job's state."""
+    return _STATES[state]
 
 
 def task(value: LeasedTask, *, lease_seconds: float) -> jobs_pb2.Task:
@@ -140,8 +155,11 @@ def task(value: LeasedTask, *, lease_seconds: float) -> jobs_pb2.Task:
         name=f"{value.key.job}/tasks/{value.key.index}",
         fencing_token=value.fencing_token,
         lease_duration_ms=round(lease_seconds * 1000),
-        spec=jobs_pb2.TrackJobSpec.FromString(value.spec),
     )
+    if value.kind is TaskKind.TRAIN:
+        message.train.CopyFrom(convert_training.train_task(value))
+        return message
+    message.spec.ParseFromString(value.spec)
     if value.kind is TaskKind.LINK:
         message.link.source_label_set = value.source_label_set or ""
         message.link.result_label_set = value.result_label_set

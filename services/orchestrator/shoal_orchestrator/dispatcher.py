@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from shoal_common.tracing import trace_id_of
@@ -12,15 +12,23 @@ from shoal_orchestrator.changes import Changes
 from shoal_orchestrator.clock import Clock
 from shoal_orchestrator.leases import Lease, Leases
 from shoal_orchestrator.ledger import Ledger
-from shoal_orchestrator.records import Count, Job, LeasedTask, NewJob, TaskKey, TaskKind
+from shoal_orchestrator.records import (
+    TRACKING_TASKS,
+    Count,
+    Job,
+    LeasedTask,
+    NewJob,
+    TaskKey,
+    TaskKind,
+)
 from shoal_orchestrator.states import TaskState
+from shoal_orchestrator.training_records import Training
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 _TASKS = "tasks"
-_WATCH_INTERVAL_SECONDS = 0.1
 
 
 class Dispatcher:
@@ -50,7 +58,7 @@ class Dispatcher:
 
     async def submit(self, new: NewJob) -> Job:
         """Queues a job; see `Ledger.submit`."""
-        job = await self._change(lambda: self._ledger.submit(new))
+        job = await self.change(lambda: self._ledger.submit(new))
         logger.info("%s: its tasks go under trace_id=%s", job.name, trace_id_of(job.name))
         self._changes.announce(_TASKS)
         self._changes.announce(job.name)
@@ -71,24 +79,24 @@ class Dispatcher:
             jobs = await self._ledger.jobs(project, before=before, limit=limit)
             return [self._with_leases(job) for job in jobs]
 
-    async def watch(self, name: str) -> AsyncIterator[Job]:
-        """Yields a job now and after changes, at most ten times a second, until it has ended.
+    def next_change(self, name: str) -> asyncio.Event:
+        """Returns an event that the next change of a job sets.
 
         Raises:
-            NotFound: JOB_NOT_FOUND.
-            Unavailable: SERVER_STOPPING.
+            Unavailable: SERVER_STOPPING when there will be none.
         """
-        last: Job | None = None
-        while True:
-            changed = self._changes.next(name)
-            job = await self.job(name)
-            if job != last:
-                yield job
-                last = job
-                if job.state.ended:
-                    return
-                await self._clock.sleep(_WATCH_INTERVAL_SECONDS)
-            await changed.wait()
+        return self._changes.next(name)
+
+    def announce(self, name: str) -> None:
+        """Wakes those who watch a job."""
+        self._changes.announce(name)
+
+    async def retry(self, name: str) -> Job:
+        """Queues a job again; see `Ledger.retry`."""
+        job = await self.change(lambda: self._ledger.retry(name))
+        self._changes.announce(_TASKS)
+        self._changes.announce(name)
+        return self._with_leases(job)
 
     async def cancel(self, name: str) -> Job:
         """Stops a job; one that has ended stays as it is.
@@ -103,9 +111,15 @@ class Dispatcher:
             self._changes.announce(name)
             return job
 
-        return await self._change(change)
+        return await self.change(change)
 
-    async def lease(self, worker_id: str, *, wait_seconds: float) -> LeasedTask | None:
+    async def lease(
+        self,
+        worker_id: str,
+        *,
+        wait_seconds: float,
+        kinds: Collection[TaskKind] = TRACKING_TASKS,
+    ) -> LeasedTask | None:
         """Returns a task for a worker, waiting for one; None if none became free in time.
 
         Raises:
@@ -114,14 +128,14 @@ class Dispatcher:
         end = self._clock.monotonic_seconds() + wait_seconds
         while True:
             changed = self._changes.next(_TASKS)
-            task = await self._change(lambda: self._lease(worker_id))
+            task = await self.change(lambda: self._lease(worker_id, kinds))
             rest = end - self._clock.monotonic_seconds()
             if task is not None or rest <= 0:
                 return task
             await _first(changed.wait(), self._clock.sleep(rest))
 
-    async def renew(self, key: TaskKey, token: int, count: Count) -> None:
-        """Prolongs a lease and notes progress.
+    async def renew(self, key: TaskKey, token: int, count: Count) -> Lease:
+        """Prolongs a lease and notes progress; returns the lease.
 
         A lease that has expired begins again if nobody else has taken the task yet.
 
@@ -130,11 +144,12 @@ class Dispatcher:
         """
         lease = self._leases.find(key, token)
         if lease is None:
-            lease = await self._change(lambda: self._reclaim(key, token))
+            lease = await self.change(lambda: self._reclaim(key, token))
         if count.frames > 0 and lease.count.frames == 0:
-            await self._change(lambda: self._ledger.note_first_frame(key.job))
+            await self.change(lambda: self._ledger.note_first_frame(key.job))
         self._leases.renew(lease, count, now_seconds=self._clock.monotonic_seconds())
         self._changes.announce(key.job)
+        return lease
 
     async def complete(self, key: TaskKey, token: int, count: Count) -> None:
         """Ends a task; see `Ledger.complete`."""
@@ -153,7 +168,7 @@ class Dispatcher:
             while True:
                 now_seconds = self._clock.monotonic_seconds()
                 await self._clock.sleep(self._leases.seconds_to_next_end(now_seconds))
-                await self._change(self._expire)
+                await self.change(self._expire)
         finally:
             self._changes.close()
 
@@ -162,8 +177,8 @@ class Dispatcher:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._ledger.close()
 
-    async def _lease(self, worker_id: str) -> LeasedTask | None:
-        task = await self._ledger.lease(worker_id)
+    async def _lease(self, worker_id: str, kinds: Collection[TaskKind]) -> LeasedTask | None:
+        task = await self._ledger.lease(worker_id, kinds)
         if task is not None:
             self._leases.add(task, now_seconds=self._clock.monotonic_seconds())
             self._changes.announce(task.key.job)
@@ -179,7 +194,7 @@ class Dispatcher:
             self._leases.drop(key)
             await self._settle(key.job)
 
-        await self._change(change)
+        await self.change(change)
 
     async def _expire(self) -> None:
         for lease in self._leases.expired(self._clock.monotonic_seconds()):
@@ -208,7 +223,9 @@ class Dispatcher:
         self._changes.announce(job_name)
         self._changes.announce(_TASKS)
 
-    async def _change(self, operation: Callable[[], Awaitable[Result]]) -> Result:
+    async def change(self, operation: Callable[[], Awaitable[Result]]) -> Result:
+        """Does something with the ledger while nothing else changes; to its end in any case."""
+
         async def locked() -> Result:
             async with self._one_at_a_time:
                 return await operation()
@@ -224,7 +241,8 @@ class Dispatcher:
 
     def _with_leases(self, job: Job) -> Job:
         counts = dict.fromkeys(TaskKind, Count())
-        for lease in self._leases.of_job(job.name):
+        leases = list(self._leases.of_job(job.name))
+        for lease in leases:
             counts[lease.task.kind] += lease.count
         before, inferred = job.progress, counts[TaskKind.INFER_SEGMENT]
         progress = dataclasses.replace(
@@ -234,7 +252,23 @@ class Dispatcher:
             instance_count=before.instance_count + inferred.instances,
             overflow_frame_count=before.overflow_frame_count + inferred.overflow_frames,
         )
-        return dataclasses.replace(job, progress=progress)
+        return dataclasses.replace(
+            job, progress=progress, trainings=_with_measurements(job.trainings, leases)
+        )
+
+
+def _with_measurements(
+    trainings: Sequence[Training], leases: Iterable[Lease]
+) -> tuple[Training, ...]:
+    by_stage = {lease.task.training_stage: lease for lease in leases}
+    return tuple(
+        training
+        if (lease := by_stage.get(training.stage)) is None
+        else dataclasses.replace(
+            training, last=lease.measurement, heard_time_us=lease.heard_time_us
+        )
+        for training in trainings
+    )
 
 
 def _report_to_nobody(change: asyncio.Task[Any]) -> None:
@@ -257,11 +291,13 @@ async def _first(*waits: Coroutine[Any, Any, object]) -> None:
 
 
 def _worker_lost(task: LeasedTask) -> ShoalError:
+    what = f"Frames {task.span.start} to {task.span.stop} (excluded) were"
+    if task.training_stage is not None:
+        what = f"Training of {task.training_stage} was"
     return Unavailable(
         "WORKER_LOST",
-        f"Frames {task.span.start} to {task.span.stop} (excluded) were tried "
-        f"{task.attempt_count} times and every worker was lost on the way; look into the "
-        "workers' logs, then create the job again.",
+        f"{what} tried {task.attempt_count} times and every worker was lost on the way; look into "
+        "the workers' logs, then create the job again.",
         job=task.key.job,
         task_index=task.key.index,
         attempt_count=task.attempt_count,

@@ -8,7 +8,8 @@ from sqlalchemy import RowMapping, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shoal_core.errors import NotFound, ShoalError
-from shoal_orchestrator.records import Count, Job, NewJob, Progress, TaskKind
+from shoal_orchestrator import training_rows
+from shoal_orchestrator.records import Count, Job, JobKind, NewJob, Progress, TaskKind
 from shoal_orchestrator.schema import JOBS, TASKS
 from shoal_orchestrator.states import JobState, TaskState, check_job
 
@@ -53,6 +54,7 @@ async def insert(connection: AsyncConnection, new: NewJob, *, now_us: int) -> in
     row = JOBS.insert().values(
         name=new.name,
         project=new.project,
+        kind=new.kind.value,
         state=JobState.PENDING.value,
         spec=new.spec,
         total_frame_count=new.total_frame_count,
@@ -113,7 +115,17 @@ async def _with_progress(connection: AsyncConnection, rows: list[RowMapping]) ->
         for sequence, kind, frames, instances, overflow_frames in await connection.execute(query)
     }
     jobs = [_job(row) for row in rows]
-    return [dataclasses.replace(job, progress=_progress(job, done)) for job in jobs]
+    trainings = await training_rows.of_jobs(
+        connection, [job.sequence for job in jobs if job.kind is JobKind.TRAIN]
+    )
+    return [
+        dataclasses.replace(
+            job,
+            progress=_progress(job, done),
+            trainings=tuple(trainings.get(job.sequence, ())),
+        )
+        for job in jobs
+    ]
 
 
 def _progress(job: Job, done: Mapping[tuple[int, TaskKind], Count]) -> Progress:
@@ -133,6 +145,7 @@ def _job(row: RowMapping) -> Job:
     return Job(
         name=row["name"],
         sequence=row["sequence"],
+        kind=JobKind(row["kind"]),
         state=JobState(row["state"]),
         spec=row["spec"],
         result_label_set=row["result_label_set"],

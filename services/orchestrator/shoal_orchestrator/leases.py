@@ -22,6 +22,10 @@ class Lease:
     """False after a restart, until the worker renews."""
     count: Count
     """What the worker has said to have done."""
+    measurement: bytes | None = None
+    """The `TrainingMeasurement` that came last from a trainer."""
+    heard_time_us: int | None = None
+    """When a trainer was heard of last; microseconds since 1970."""
 
 
 class Leases:

@@ -1,6 +1,6 @@
 """The durable ledger of jobs and tasks: each method is one transaction, done or not done."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -8,10 +8,18 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shoal_core.errors import Aborted, ShoalError
-from shoal_orchestrator import job_rows, task_rows
+from shoal_core.errors import Aborted, FailedPrecondition, ShoalError
+from shoal_orchestrator import job_rows, task_rows, training_rows
 from shoal_orchestrator.clock import Clock
-from shoal_orchestrator.records import Count, Job, LeasedTask, NewJob, TaskKey
+from shoal_orchestrator.records import (
+    TRACKING_TASKS,
+    Count,
+    Job,
+    LeasedTask,
+    NewJob,
+    TaskKey,
+    TaskKind,
+)
 from shoal_orchestrator.schema import WRITES, disk_full, open_engine, prepare
 from shoal_orchestrator.states import JobState, TaskState, is_permanent
 from shoal_orchestrator.task_rows import TaskRow
@@ -57,12 +65,12 @@ class Ledger:
         Raises:
             NotFound: JOB_NOT_FOUND.
         """
-        async with self._engine.begin() as connection:
+        async with self.read() as connection:
             return await job_rows.get(connection, name)
 
     async def jobs(self, project: str, *, before: int | None, limit: int) -> list[Job]:
         """Returns a project's jobs, the newest first, from those older than `before` on."""
-        async with self._engine.begin() as connection:
+        async with self.read() as connection:
             return await job_rows.page(connection, project, before=before, limit=limit)
 
     async def submit(self, new: NewJob) -> Job:
@@ -71,7 +79,7 @@ class Ledger:
         A job that was there keeps its tasks. Unless it has succeeded, it takes the new
         specification, which says the same about the video but maybe another place of it.
         """
-        async with self._write() as connection:
+        async with self.write() as connection:
             job = await job_rows.find(connection, new.name)
             if job is None:
                 now_us = self._clock.utc_us()
@@ -80,8 +88,7 @@ class Ledger:
             elif job.state is not JobState.SUCCEEDED:
                 await job_rows.change(connection, job.sequence, spec=new.spec)
                 if job.state.ended:
-                    await job_rows.move(connection, job, JobState.PENDING)
-                    await task_rows.retry(connection, job.sequence)
+                    await _queue_again(connection, job)
             return await job_rows.get(connection, new.name)
 
     async def cancel(self, name: str) -> Job:
@@ -90,16 +97,35 @@ class Ledger:
         Raises:
             NotFound: JOB_NOT_FOUND.
         """
-        async with self._write() as connection:
+        async with self.write() as connection:
             job = await job_rows.get(connection, name)
             if not job.state.ended:
                 await self._end(connection, job, JobState.CANCELLED)
             return await job_rows.get(connection, name)
 
-    async def lease(self, worker_id: str) -> LeasedTask | None:
-        """Gives the next task to a worker, under a new token; None if there is none."""
-        async with self._write() as connection:
-            row = await task_rows.next_pending(connection)
+    async def retry(self, name: str) -> Job:
+        """Queues a job again that has failed or was cancelled; one that goes on stays as it is.
+
+        Raises:
+            NotFound: JOB_NOT_FOUND.
+            FailedPrecondition: JOB_SUCCEEDED.
+        """
+        async with self.write() as connection:
+            job = await job_rows.get(connection, name)
+            if job.state is JobState.SUCCEEDED:
+                raise FailedPrecondition(
+                    "JOB_SUCCEEDED", f"{name} has succeeded; nothing is left to do.", job=name
+                )
+            if job.state.ended:
+                await _queue_again(connection, job)
+            return await job_rows.get(connection, name)
+
+    async def lease(
+        self, worker_id: str, kinds: Collection[TaskKind] = TRACKING_TASKS
+    ) -> LeasedTask | None:
+        """Gives the next task of some kinds to a worker, under a new token, if there is one."""
+        async with self.write() as connection:
+            row = await task_rows.next_pending(connection, kinds)
             if row is None:
                 return None
             await task_rows.move(
@@ -117,12 +143,12 @@ class Ledger:
 
     async def leased(self) -> list[LeasedTask]:
         """Returns every task that is in a worker's hands."""
-        async with self._engine.begin() as connection:
+        async with self.read() as connection:
             return await task_rows.leased(connection)
 
     async def task_count(self, state: TaskState) -> int:
         """Returns how many tasks of jobs that go on are in a state."""
-        async with self._engine.begin() as connection:
+        async with self.read() as connection:
             return await task_rows.count(connection, state)
 
     async def reclaim(self, key: TaskKey, token: int) -> LeasedTask:
@@ -131,12 +157,12 @@ class Ledger:
         Raises:
             Aborted: LEASE_LOST.
         """
-        async with self._write() as connection:
-            return (await _lease_again(connection, await _held(connection, key, token))).task
+        async with self.write() as connection:
+            return (await _lease_again(connection, await held(connection, key, token))).task
 
     async def note_first_frame(self, job_name: str) -> None:
         """Writes down that a job's first frame has been inferred, if it is the first time."""
-        async with self._write() as connection:
+        async with self.write() as connection:
             await self._note_first_frame(connection, await job_rows.get(connection, job_name))
 
     async def complete(self, key: TaskKey, token: int, count: Count) -> None:
@@ -147,11 +173,11 @@ class Ledger:
         Raises:
             Aborted: LEASE_LOST.
         """
-        async with self._write() as connection:
+        async with self.write() as connection:
             row = await task_rows.find(connection, key)
             if row and row.state is TaskState.COMPLETE and row.task.fencing_token == token:
                 return
-            row = await _lease_again(connection, await _held(connection, key, token))
+            row = await _lease_again(connection, await held(connection, key, token))
             await task_rows.move(
                 connection,
                 row,
@@ -173,8 +199,8 @@ class Ledger:
         Raises:
             Aborted: LEASE_LOST.
         """
-        async with self._write() as connection:
-            row = await _lease_again(connection, await _held(connection, key, token))
+        async with self.write() as connection:
+            row = await _lease_again(connection, await held(connection, key, token))
             if is_permanent(error) or row.task.attempt_count >= self._max_attempts:
                 await self._fail_job(connection, row, error)
             else:
@@ -191,14 +217,15 @@ class Ledger:
             counts: Whether the lease was one of the task's attempts.
             exhausted: Error of the job if that was the last attempt.
         """
-        async with self._write() as connection:
+        async with self.write() as connection:
             row = await task_rows.find(connection, key)
             if row is None or row.state is not TaskState.LEASED or row.task.fencing_token != token:
                 return
             if counts and row.task.attempt_count >= self._max_attempts:
                 await self._fail_job(connection, row, exhausted)
                 return
-            attempts = row.task.attempt_count - (not counts)
+            # Progress may have set it to 0 meanwhile, see `TrainingLedger.report`.
+            attempts = max(0, row.task.attempt_count - (not counts))
             await task_rows.move(connection, row, TaskState.PENDING, attempt_count=attempts)
 
     async def _note_first_frame(self, connection: AsyncConnection, job: Job) -> None:
@@ -223,7 +250,18 @@ class Ledger:
         await task_rows.revoke(connection, job.sequence)
 
     @asynccontextmanager
-    async def _write(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Yields a transaction that looks only."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Yields a transaction that is done as a whole or not at all.
+
+        Raises:
+            ResourceExhausted: DISK_FULL.
+        """
         try:
             async with self._writing.begin() as connection:
                 yield connection
@@ -238,7 +276,18 @@ async def _existing(connection: AsyncConnection, key: TaskKey) -> TaskRow:
     return row
 
 
-async def _held(connection: AsyncConnection, key: TaskKey, token: int) -> TaskRow:
+async def _queue_again(connection: AsyncConnection, job: Job) -> None:
+    await job_rows.move(connection, job, JobState.PENDING)
+    await task_rows.retry(connection, job.sequence)
+    await training_rows.forget_stops(connection, job.sequence)
+
+
+async def held(connection: AsyncConnection, key: TaskKey, token: int) -> TaskRow:
+    """Returns the task that a worker holds under a token.
+
+    Raises:
+        Aborted: LEASE_LOST.
+    """
     row = await task_rows.find(connection, key)
     if row is None or row.task.fencing_token != token or row.worker_id is None:
         raise lease_lost(key, token)

@@ -60,6 +60,24 @@ class LabelSets:
             )
 
 
+class LabelFiles:
+    """Knows files of labels, through labels."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = labels_pb2_grpc.LabelsServiceStub(channel)
+
+    async def probe(self, uri: str) -> labels_pb2.ProbeLabelsResponse:
+        """Returns where a file is and what its bytes are.
+
+        Raises:
+            ShoalError: Those of `shoal.labels.v1.ProbeLabels`.
+        """
+        with typed_errors("labels"):
+            return await self._stub.ProbeLabels(
+                labels_pb2.ProbeLabelsRequest(uri=uri), timeout=deadlines.timeout_s(_CALL_SECONDS)
+            )
+
+
 class Models:
     """Knows models, through serving."""
 

@@ -12,8 +12,12 @@ from shoal_orchestrator.records import FrameSpan, NewTask, TaskKind
 MAX_RUN_COUNT = 10_000
 """Runs of frames of one job: its specification travels with each of its tasks."""
 
+TRACK_JOB = b"shoal track job 1"
+TRAINING_JOB = b"shoal training job 1"
+SWEEP = b"shoal sweep 1"
+"""Kinds of ids; the number grows when what belongs to an identity does."""
+
 _ID_LENGTH = 32
-_IDENTITY_VERSION = b"shoal track job 1"
 
 
 def resolve_runs(
@@ -71,14 +75,15 @@ def cut_segments(
     return [FrameSpan(start, stop) for start, stop in itertools.pairwise(borders)]
 
 
-def track_job_id(identity: Iterable[bytes]) -> str:
-    """Returns the id of the job that everything in `identity` determines.
+def content_id(kind: bytes, identity: Iterable[bytes]) -> str:
+    """Returns the id of the job or sweep that everything in `identity` determines.
 
     Args:
+        kind: What it is an id of, for example TRACK_JOB.
         identity: Content hash of the video, model version, range and so on, always in the
             same order. Each part is hashed with its length, so that no two lists collide.
     """
-    digest = hashlib.sha256(_IDENTITY_VERSION)
+    digest = hashlib.sha256(kind)
     for part in identity:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

@@ -6,6 +6,7 @@ from typing import Self
 
 from shoal_core.errors import ShoalError
 from shoal_orchestrator.states import JobState
+from shoal_orchestrator.training_records import Training
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,23 @@ class FrameSpan:
     stop: int
 
 
+class JobKind(Enum):
+    """What a job does, and of what type its specification is."""
+
+    TRACK = "track"
+    TRAIN = "train"
+
+
 class TaskKind(Enum):
     """What a task does, as the oneof of `shoal.jobs.v1.Task`."""
 
     INFER_SEGMENT = "infer_segment"
     LINK = "link"
+    TRAIN = "train"
+
+
+TRACKING_TASKS = frozenset({TaskKind.INFER_SEGMENT, TaskKind.LINK})
+"""What workers do that know of nothing else."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class NewTask:
     """Label set that it commits to."""
     source_label_set: str | None = None
     """Label set that it reads, if any."""
+    training_stage: str | None = None
+    """Id of the stage that it trains; only of kind TRAIN."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class NewJob:
     total_frame_count: int
     result_label_set: str
     tasks: tuple[NewTask, ...]
+    kind: JobKind = JobKind.TRACK
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,9 @@ class Job:
     end_time_us: int | None = None
     error: ShoalError | None = field(default=None, compare=False)
     """Why it failed; only in state FAILED, which tells two jobs apart already."""
+    kind: JobKind = JobKind.TRACK
+    trainings: tuple[Training, ...] = ()
+    """The stages of a training job, in their order."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,8 @@ class LeasedTask:
     result_label_set: str
     spec: bytes
     """That of its job."""
+    training_stage: str | None = None
+    """See `NewTask`."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    false,
     inspect,
     select,
 )
@@ -27,8 +30,8 @@ from sqlalchemy.schema import CreateColumn
 
 from shoal_core.errors import DataLoss, FailedPrecondition, ResourceExhausted, ShoalError
 
-SCHEMA_VERSION = 2
-"""2: `tasks.overflow_frame_count`."""
+SCHEMA_VERSION = 3
+"""2: `tasks.overflow_frame_count`. 3: `jobs.kind` and the tables of training."""
 WRITES = "shoal_writes"
 """Execution option of connections that will write: they take the write lock at once."""
 
@@ -45,6 +48,7 @@ JOBS = Table(
     Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
     Column("name", String(255), nullable=False, unique=True),
     Column("project", String(63), nullable=False),
+    Column("kind", String(16), nullable=False, server_default="track"),
     Column("state", String(16), nullable=False),
     Column("spec", LargeBinary, nullable=False),
     Column("total_frame_count", BigInteger, nullable=False),
@@ -77,6 +81,58 @@ TASKS = Table(
     Column("overflow_frame_count", BigInteger, nullable=False, server_default="0"),
     Column("worker_id", Text),
     Index("tasks_by_state", "state", "job_sequence", "task_index"),
+)
+
+TRAININGS = Table(
+    "trainings",
+    _METADATA,
+    Column("job_sequence", _SEQUENCE, ForeignKey(JOBS.c.sequence), primary_key=True),
+    Column("task_index", Integer, primary_key=True, autoincrement=False),
+    Column("stage", String(63), nullable=False),
+    Column("highest_epoch", BigInteger, nullable=False, server_default="-1"),
+    Column("stop_requested", Boolean, nullable=False, server_default=false()),
+    Column("learning_rate", Float(53)),
+    Column("learning_rate_token", BigInteger, nullable=False, server_default="0"),
+    Column("learning_rate_change", BigInteger, nullable=False, server_default="0"),
+    Column("last_epoch", LargeBinary),
+    Column("metrics", LargeBinary),
+)
+
+EVENTS = Table(
+    "events",
+    _METADATA,
+    Column("job_sequence", _SEQUENCE, ForeignKey(JOBS.c.sequence), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("task_index", Integer, nullable=False),
+    Column("fencing_token", BigInteger, nullable=False),
+    Column("report_number", BigInteger),
+    Column("time_us", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Index(
+        "events_once", "job_sequence", "task_index", "fencing_token", "report_number", unique=True
+    ),
+)
+
+ARTIFACTS = Table(
+    "artifacts",
+    _METADATA,
+    Column("job_sequence", _SEQUENCE, ForeignKey(JOBS.c.sequence), primary_key=True),
+    Column("path", String(320), primary_key=True),
+    Column("byte_count", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("update_time_us", BigInteger, nullable=False),
+)
+
+SWEEPS = Table(
+    "sweeps",
+    _METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("project", String(63), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("create_time_us", BigInteger, nullable=False),
+    Index("sweeps_by_project", "project", "sequence"),
+    sqlite_autoincrement=True,
 )
 
 
@@ -140,8 +196,15 @@ def _prepare(connection: Connection) -> None:
         connection.execute(VERSIONS.insert().values(version=SCHEMA_VERSION))
     version = connection.execute(select(VERSIONS.c.version)).scalar_one()
     if version == 1:
-        _add_overflow_frame_count(connection)
+        _add_column(connection, TASKS, "overflow_frame_count")
         version = 2
+    if version == 2:
+        _add_column(connection, JOBS, "kind")
+        _METADATA.create_all(connection)
+        version = 3
+    connection.execute(
+        VERSIONS.update().where(VERSIONS.c.version < version).values(version=version)
+    )
     if version != SCHEMA_VERSION:
         raise FailedPrecondition(
             "LEDGER_VERSION_UNKNOWN",
@@ -151,11 +214,10 @@ def _prepare(connection: Connection) -> None:
         )
 
 
-def _add_overflow_frame_count(connection: Connection) -> None:
-    """Makes a ledger of version 1 one of version 2, in the transaction that has read which."""
-    column = CreateColumn(TASKS.c.overflow_frame_count).compile(dialect=connection.dialect)
-    connection.exec_driver_sql(f"ALTER TABLE {TASKS.name} ADD COLUMN {column}")
-    connection.execute(VERSIONS.update().values(version=2))
+def _add_column(connection: Connection, table: Table, name: str) -> None:
+    """Gives an older ledger a column, in the transaction that has read its version."""
+    column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column}")
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

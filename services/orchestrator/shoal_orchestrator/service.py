@@ -1,5 +1,6 @@
 """`shoal.jobs.v1.JobsService`: jobs for those who want something done."""
 
+import math
 from collections.abc import AsyncIterator
 
 from shoal.common.v1 import video_pb2
@@ -7,9 +8,12 @@ from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common import convert_parameters, frame_ranges, paging
 from shoal_common.handlers import Context
 from shoal_core.errors import InvalidArgument
-from shoal_orchestrator import convert
+from shoal_orchestrator import convert, convert_training, training_jobs
+from shoal_orchestrator.artifact_files import chunks
+from shoal_orchestrator.convert_training import invalid
 from shoal_orchestrator.dispatcher import Dispatcher
 from shoal_orchestrator.peers import (
+    LabelFiles,
     LabelSets,
     Models,
     Videos,
@@ -17,6 +21,8 @@ from shoal_orchestrator.peers import (
     check_model_content,
 )
 from shoal_orchestrator.planning import resolve_runs
+from shoal_orchestrator.trainings import Trainings
+from shoal_orchestrator.watching import Watching
 
 
 class JobsService(jobs_pb2_grpc.JobsServiceServicer):
@@ -29,9 +35,15 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         videos: Videos,
         models: Models,
         label_sets: LabelSets | None,
+        label_files: LabelFiles | None,
+        trainings: Trainings,
+        watching: Watching,
         segment_frame_count: int,
     ) -> None:
         self._dispatcher = dispatcher
+        self._label_files = label_files
+        self._trainings = trainings
+        self._watching = watching
         self._videos = videos
         self._models = models
         self._label_sets = label_sets
@@ -59,6 +71,15 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         )
         job = await self._dispatcher.submit(new)
         return jobs_pb2.CreateTrackJobResponse(job=convert.job(job))
+
+    async def CreateTrainingJob(
+        self, request: jobs_pb2.CreateTrainingJobRequest, context: Context
+    ) -> jobs_pb2.CreateTrainingJobResponse:
+        """See the proto."""
+        project = convert.project(request.parent)
+        spec = await training_jobs.resolve(request.spec, self._label_files)
+        job = await self._dispatcher.submit(training_jobs.new_training_job(project, spec))
+        return jobs_pb2.CreateTrainingJobResponse(job=convert.job(job))
 
     async def GetJob(
         self, request: jobs_pb2.GetJobRequest, context: Context
@@ -93,8 +114,65 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         self, request: jobs_pb2.WatchJobRequest, context: Context
     ) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
         """See the proto."""
-        async for job in self._dispatcher.watch(convert.job_name(request.name)):
-            yield jobs_pb2.WatchJobResponse(job=convert.brief_job(job))
+        if request.since < 0:
+            raise invalid("since", request.since, "0 or more")
+        name = convert.job_name(request.name)
+        async for job, events in self._watching.watch(name, since=request.since):
+            yield jobs_pb2.WatchJobResponse(
+                job=convert.brief_job(job), events=map(convert_training.event, events)
+            )
+
+    async def RetryJob(
+        self, request: jobs_pb2.RetryJobRequest, context: Context
+    ) -> jobs_pb2.RetryJobResponse:
+        """See the proto."""
+        job = await self._dispatcher.retry(convert.job_name(request.name))
+        return jobs_pb2.RetryJobResponse(job=convert.job(job))
+
+    async def StopTraining(
+        self, request: jobs_pb2.StopTrainingRequest, context: Context
+    ) -> jobs_pb2.StopTrainingResponse:
+        """See the proto."""
+        job = await self._trainings.stop(convert.job_name(request.name), request.stage)
+        return jobs_pb2.StopTrainingResponse(job=convert.job(job))
+
+    async def SetLearningRate(
+        self, request: jobs_pb2.SetLearningRateRequest, context: Context
+    ) -> jobs_pb2.SetLearningRateResponse:
+        """See the proto."""
+        rate = request.learning_rate
+        if not (math.isfinite(rate) and rate > 0):
+            raise invalid("learning_rate", rate, "a finite number above 0")
+        name = convert.job_name(request.name)
+        job = await self._trainings.set_learning_rate(name, request.stage, rate)
+        return jobs_pb2.SetLearningRateResponse(job=convert.job(job))
+
+    async def ListArtifacts(
+        self, request: jobs_pb2.ListArtifactsRequest, context: Context
+    ) -> jobs_pb2.ListArtifactsResponse:
+        """See the proto."""
+        size = paging.page_size(request.page_size, default=100, limit=1000)
+        found = await self._trainings.artifacts(
+            convert.job_name(request.parent),
+            prefix=request.prefix,
+            after=paging.decode_token(request.page_token),
+            limit=size + 1,
+        )
+        page, has_more = found[:size], len(found) > size
+        return jobs_pb2.ListArtifactsResponse(
+            artifacts=map(convert_training.artifact, page),
+            next_page_token=paging.encode_token(page[-1].path) if has_more else "",
+        )
+
+    async def DownloadArtifact(
+        self, request: jobs_pb2.DownloadArtifactRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.DownloadArtifactResponse]:
+        """See the proto."""
+        name = convert.job_name(request.job)
+        async with self._trainings.open(name, request.path) as (artifact, file):
+            yield jobs_pb2.DownloadArtifactResponse(artifact=convert_training.artifact(artifact))
+            async for chunk in chunks(file, byte_count=artifact.byte_count, path=artifact.path):
+                yield jobs_pb2.DownloadArtifactResponse(chunk=chunk)
 
     async def _resolve(
         self,

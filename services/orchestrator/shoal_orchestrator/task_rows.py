@@ -1,12 +1,13 @@
 """Rows of the table of tasks, inside somebody's transaction."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import RowMapping, Select, case, exists, func, select, update
+from sqlalchemy import RowMapping, Select, and_, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shoal_orchestrator.records import FrameSpan, LeasedTask, NewTask, TaskKey, TaskKind
-from shoal_orchestrator.schema import JOBS, TASKS
+from shoal_orchestrator.schema import JOBS, TASKS, TRAININGS
 from shoal_orchestrator.states import JobState, TaskState, check_task
 
 _ACTIVE = (JobState.PENDING.value, JobState.RUNNING.value)
@@ -43,9 +44,16 @@ async def insert(connection: AsyncConnection, sequence: int, tasks: tuple[NewTas
             for index, task in enumerate(tasks)
         ],
     )
+    trainings = [
+        {"job_sequence": sequence, "task_index": index, "stage": task.training_stage}
+        for index, task in enumerate(tasks)
+        if task.kind is TaskKind.TRAIN
+    ]
+    if trainings:
+        await connection.execute(TRAININGS.insert(), trainings)
 
 
-async def next_pending(connection: AsyncConnection) -> TaskRow | None:
+async def next_pending(connection: AsyncConnection, kinds: Collection[TaskKind]) -> TaskRow | None:
     """Returns the first task that may be leased: of the oldest job, in order of the tasks."""
     earlier = TASKS.alias("earlier")
     blocked = exists().where(
@@ -56,6 +64,7 @@ async def next_pending(connection: AsyncConnection) -> TaskRow | None:
     query = (
         _tasks()
         .where(TASKS.c.state == TaskState.PENDING.value, JOBS.c.state.in_(_ACTIVE), ~blocked)
+        .where(TASKS.c.kind.in_([kind.value for kind in kinds]))
         .order_by(TASKS.c.job_sequence, TASKS.c.task_index)
         .limit(1)
     )
@@ -91,10 +100,15 @@ async def move(
 ) -> None:
     """Moves a task, as it was read in the same transaction, and sets other columns of it."""
     check_task(row.state, state)
+    await change(connection, row, state=state.value, **values)
+
+
+async def change(connection: AsyncConnection, row: TaskRow, **values: object) -> None:
+    """Sets columns of a task, other than its state."""
     await connection.execute(
         update(TASKS)
         .where(TASKS.c.job_sequence == row.job_sequence, TASKS.c.task_index == row.task.key.index)
-        .values(state=state.value, **values)
+        .values(**values)
     )
 
 
@@ -130,9 +144,21 @@ async def retry(connection: AsyncConnection, sequence: int) -> None:
 
 
 def _tasks() -> Select[tuple[object, ...]]:
-    return select(
-        *TASKS.c, JOBS.c.name.label("job_name"), JOBS.c.state.label("job_state"), JOBS.c.spec
-    ).join(JOBS, TASKS.c.job_sequence == JOBS.c.sequence)
+    is_its_training = and_(
+        TRAININGS.c.job_sequence == TASKS.c.job_sequence,
+        TRAININGS.c.task_index == TASKS.c.task_index,
+    )
+    return (
+        select(
+            *TASKS.c,
+            JOBS.c.name.label("job_name"),
+            JOBS.c.state.label("job_state"),
+            JOBS.c.spec,
+            TRAININGS.c.stage.label("training_stage"),
+        )
+        .join(JOBS, TASKS.c.job_sequence == JOBS.c.sequence)
+        .outerjoin(TRAININGS, is_its_training)
+    )
 
 
 def _task(row: RowMapping) -> TaskRow:
@@ -146,6 +172,7 @@ def _task(row: RowMapping) -> TaskRow:
             source_label_set=row["source_label_set"],
             result_label_set=row["result_label_set"],
             spec=row["spec"],
+            training_stage=row["training_stage"],
         ),
         state=TaskState(row["state"]),
         worker_id=row["worker_id"],

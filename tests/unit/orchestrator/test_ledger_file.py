@@ -8,10 +8,12 @@ from sqlalchemy import event
 
 from shoal_core.errors import DataLoss, FailedPrecondition, ResourceExhausted
 from shoal_orchestrator.ledger import Ledger
-from shoal_orchestrator.records import Count
+from shoal_orchestrator.records import Count, JobKind
 from shoal_orchestrator.schema import open_engine, prepare, sqlite_url
+from shoal_orchestrator.states import JobState
 from tests.fakes.clock import FakeClock
-from tests.fakes.ledger_jobs import new_job, stored
+from tests.fakes.ledger_jobs import new_job, new_training_job, stored
+from tests.fakes.old_ledgers import write_old_ledger
 
 
 async def test_commits_survive_a_power_cut(tmp_path: Path) -> None:
@@ -64,21 +66,20 @@ async def test_full_disk_is_told_and_changes_nothing(tmp_path: Path) -> None:
     assert set(stored(tmp_path / "ledger.db").jobs) == {"projects/lab/jobs/small"}
 
 
-async def test_ledger_of_version_1_is_carried_over_with_its_jobs(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "ledger.db")
-    old = await Ledger.open(url, clock=FakeClock(), max_attempts=3)
-    await old.submit(new_job("kept"))
-    await old.close()
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
-        connection.execute("ALTER TABLE tasks DROP COLUMN overflow_frame_count")
-        connection.execute("UPDATE schema_version SET version = 1")
-    connection.close()
-    ledger = await Ledger.open(url, clock=FakeClock(), max_attempts=3)
+@pytest.mark.parametrize("version", [1, 2])
+async def test_older_ledger_is_carried_over_with_its_jobs(tmp_path: Path, version: int) -> None:
+    write_old_ledger(tmp_path / "ledger.db", version)
+    ledger = await Ledger.open(
+        sqlite_url(tmp_path / "ledger.db"), clock=FakeClock(), max_attempts=3
+    )
     try:
         task = await ledger.lease("worker")
         assert task is not None
         await ledger.complete(task.key, task.fencing_token, Count(10, 12, 3))
         job = await ledger.job("projects/lab/jobs/kept")
+        trained = await ledger.submit(new_training_job("fly"))
     finally:
         await ledger.close()
+    assert (job.kind, job.state) == (JobKind.TRACK, JobState.SUCCEEDED)
     assert (job.progress.instance_count, job.progress.overflow_frame_count) == (12, 3)
+    assert [training.stage for training in trained.trainings] == ["centroid", "centered_instance"]

@@ -12,7 +12,13 @@ from shoal_common.frame_ranges import range_messages
 from shoal_core.errors import InvalidArgument, OutOfRange
 from shoal_core.frame_runs import Runs, frame_count, merged, within
 from shoal_orchestrator.convert import new_track_job
-from shoal_orchestrator.planning import MAX_RUN_COUNT, cut_segments, resolve_runs, track_job_id
+from shoal_orchestrator.planning import (
+    MAX_RUN_COUNT,
+    TRACK_JOB,
+    content_id,
+    cut_segments,
+    resolve_runs,
+)
 from shoal_orchestrator.records import FrameSpan, NewJob, TaskKind
 
 ONE_RUN = st.tuples(st.integers(0, 5000), st.integers(1, 20_000)).map(
@@ -103,7 +109,7 @@ def test_more_runs_than_a_job_can_carry_are_refused() -> None:
 
 @given(st.lists(st.binary(max_size=4), max_size=5), st.lists(st.binary(max_size=4), max_size=5))
 def test_different_identities_have_different_ids(one: list[bytes], other: list[bytes]) -> None:
-    assert (track_job_id(one) == track_job_id(other)) == (one == other)
+    assert (content_id(TRACK_JOB, one) == content_id(TRACK_JOB, other)) == (one == other)
 
 
 def spec(change: Callable[[jobs_pb2.TrackJobSpec], None] = lambda _: None) -> jobs_pb2.TrackJobSpec:
