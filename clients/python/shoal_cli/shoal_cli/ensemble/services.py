@@ -17,6 +17,9 @@ MODEL_SERVICES = ("engine", "serving")
 JOB_SERVICES = ("engine", "serving", "worker", "orchestrator", "labels", "decode")
 """What a job needs; those that take longest to start come first."""
 
+LEDGER_SERVICES = tuple(name for name in JOB_SERVICES if name != "worker")
+"""What looking at jobs needs: nobody works on them meanwhile."""
+
 ALL_SERVICES = (*JOB_SERVICES, "tracking")
 
 FIRST_PORT = 7101
