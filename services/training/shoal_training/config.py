@@ -82,7 +82,8 @@ class AugmentConfig:
     blur_sigma_px: float = 0.0
     """Most standard deviation of a Gaussian blur."""
     articulation_deg: float = 0.0
-    """Standard deviation of the rotation of each body part about its joint."""
+    """Standard deviation of the rotation of each body part about its joint; short parts turn
+    less."""
     articulation_scale: float = 0.0
     """Standard deviation of the relative length of each body part."""
     paste_probability: float = 0.0
@@ -175,10 +176,14 @@ class CompactConfig:
     type: Literal["compact"] = "compact"
     patch: int = 4
     """Side of the square of input pixels that becomes one pixel's channels."""
-    filters: tuple[int, ...] = (64, 96, 128)
+    filters: tuple[int, ...] = (64, 128, 160)
     """Channels at strides patch, 2 · patch, 4 · patch …"""
-    blocks: tuple[int, ...] = (2, 2, 2)
-    """Residual blocks at each of these strides, on the way down; one each on the way up."""
+    blocks: tuple[int, ...] = (0, 2, 2)
+    """Residual blocks at each of these strides, on the way down; 0 only at the first."""
+    up_blocks: tuple[int, ...] = (1, 1)
+    """Residual blocks at each of these strides but the last, on the way up."""
+    fine_filters: int = 32
+    """Channels at the output stride, where it is finer than `patch`."""
     output_stride: int = 2
 
 
@@ -245,10 +250,15 @@ class HeadsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam with AMSGrad (SLEAP), or AdamW."""
+    """Adam with AMSGrad (SLEAP), AdamW, or Muon."""
 
-    type: Literal["adam", "adamw"] = "adam"
+    type: Literal["adam", "adamw", "muon"] = "adam"
+    """`muon`: weight matrices and convolutions but those of the heads go by Muon, all else by
+    AdamW."""
     learning_rate: float = 1e-4
+    muon_factor: float = 15.0
+    """Of Muon's learning rate (how far a weight matrix moves in each direction a step) to
+    `learning_rate`, which AdamW's weights have."""
     amsgrad: bool = True
     weight_decay: float = 0.0
 
