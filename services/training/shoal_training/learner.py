@@ -52,9 +52,10 @@ class Learner:
         self._device = device
         self._processes = processes
         place = device.torch_device
-        self._network: nn.Module = task.network.to(place).to(
-            memory_format=torch.channels_last  # type: ignore[call-overload] -- not in its stubs
-        )
+        network = task.network.to(place)
+        # PyTorch's stubs do not know `memory_format`.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network
         self._shared_network = processes.wrap(self._network, place)
         self._optimizer = build_optimizer(config.optimizer, self._network)
         self._scaler = device.scaler()
