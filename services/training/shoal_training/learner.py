@@ -12,6 +12,7 @@ from shoal_training.devices import Device
 from shoal_training.distributed import Processes, no_sync
 from shoal_training.ema import RunningMean
 from shoal_training.losses import Losses, LossValues
+from shoal_training.networks import PoseNetwork
 from shoal_training.optimizers import build_optimizer
 from shoal_training.targets import Targets
 
@@ -36,7 +37,7 @@ class TrainingBatch(Protocol):
 class Task:
     """What is learned."""
 
-    network: nn.Module
+    network: PoseNetwork
     targets: Targets
     losses: Losses
 
@@ -64,7 +65,7 @@ class Learner:
         )
 
     @property
-    def evaluated(self) -> nn.Module:
+    def evaluated(self) -> PoseNetwork:
         """The network that validation and export use: the running mean where there is one."""
         return self._network if self._mean is None else self._mean.network
 
@@ -99,6 +100,12 @@ class Learner:
     def evaluate(self, batch: TrainingBatch) -> LossValues:
         """Returns the loss of a batch with the network of `prepare_evaluation`."""
         return self._loss(self.evaluated, batch)
+
+    @torch.no_grad()
+    def infer(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """Returns the heads of images (see `images`) as serving reads them."""
+        heads: dict[str, Tensor] = self.evaluated.inference_network().eval()(images_BCHW)
+        return heads
 
     def state(self) -> dict[str, Any]:
         """Returns what `restore` takes, under the names of `checkpoint.Last`."""

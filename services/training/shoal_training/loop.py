@@ -163,8 +163,9 @@ class _Loop:
             seconds=self._clock.seconds,
             is_best=loss < self._best_loss,
         )
-        self._save(report, loss)
+        # Before the checkpoint: a log with an epoch too many can be cut.
         self._around.listener.epoch_end(report)
+        self._save(report, loss)
 
     def _train(self) -> tuple[Tally, TrainingBatch | None]:
         """Makes the steps of an epoch; returns their losses, and one batch to look at."""

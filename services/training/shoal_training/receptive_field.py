@@ -70,7 +70,10 @@ def receptive_field_px(config: NetworkConfig) -> int | None:
 
 
 def suggest_max_stride(
-    animal_size_px: float, *, convolutions_per_block: int = 2, max_strides: Sequence[int] = MAX_STRIDES
+    animal_size_px: float,
+    *,
+    convolutions_per_block: int = 2,
+    max_strides: Sequence[int] = MAX_STRIDES,
 ) -> int:
     """Returns the least maximum stride of a UNet that sees a whole animal at once.
 

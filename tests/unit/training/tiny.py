@@ -26,8 +26,8 @@ from shoal_training.heads import HeadSpec, head_specs
 from shoal_training.learner import Task
 from shoal_training.loop import RunResult, train
 from shoal_training.losses import Losses
-from shoal_training.reports import BatchReport, EpochReport
-from shoal_training.surroundings import Splits, Surroundings, no_commands
+from shoal_training.reports import BatchReport, EpochReport, Listener
+from shoal_training.surroundings import Sketches, Splits, Surroundings, no_commands
 from shoal_training.targets import Targets
 
 SKELETON = Skeleton("dots", ("a", "b"), ((0, 1),))
@@ -148,8 +148,9 @@ def tiny_task(config: TrainingConfig, network_seed: int = 0) -> Task:
 def train_tiny(
     config: TrainingConfig,
     folder: Path,
-    listener: Recorder | None = None,
+    listener: Listener | None = None,
     *,
+    sketches: Sketches | None = None,
     commands: CommandSource = no_commands,
     processes: Processes = ALONE,
     clock: Callable[[], float] = lambda: 0.0,
@@ -170,6 +171,7 @@ def train_tiny(
             device=choose_device("cpu", config.optimization.precision),
             listener=listener or Recorder(),
             commands=commands,
+            sketches=sketches,
             processes=processes,
             clock=clock,
         ),
