@@ -51,7 +51,8 @@ def test_the_figures_have_these_keys(tmp_path: Path) -> None:
     truth = write(tmp_path / "gt.slp")
     assert list(figures(truth, write(tmp_path / "pr.slp", predicted=True), tmp_path)) == [
         *("map", "mar", "oks_mean", "dist_mean_px", "dist_p50_px", "dist_p95_px"),
-        *("matched_count", "missed_count"),
+        *("pck_mean", "pck", "visibility_precision", "visibility_recall"),
+        *("matched_count", "missed_count", "nodes"),
     ]
 
 
@@ -62,6 +63,15 @@ def test_distances_are_those_of_the_shift(tmp_path: Path, shift_px: float) -> No
     result = figures(truth, predicted, tmp_path)
     assert result["dist_p50_px"] == pytest.approx(shift_px * np.sqrt(2), abs=1e-4)
     assert (result["matched_count"], result["missed_count"]) == (4, 0)
+
+
+def test_every_node_has_figures_of_its_own(tmp_path: Path) -> None:
+    truth = write(tmp_path / "gt.slp")
+    predicted = write(tmp_path / "pr.slp", 3.0, predicted=True)
+    nodes = figures(truth, predicted, tmp_path)["nodes"]
+    assert [node["name"] for node in nodes] == ["head", "thorax", "tail"]
+    assert {node["truth_count"] for node in nodes} == {4}
+    assert [node["dist_p95_px"] for node in nodes] == pytest.approx([3 * np.sqrt(2)] * 3)
 
 
 def test_nodes_are_matched_by_name(tmp_path: Path) -> None:

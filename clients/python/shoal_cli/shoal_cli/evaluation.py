@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from shoal_cli import messages
 from shoal_core.errors import InvalidArgument
 from shoal_core.metrics import PoseAccuracy, evaluate, pair_frames
+from shoal_core.metrics.nodes import NodeAccuracy, node_accuracy
 from shoal_core.pose import FramePoses
 from shoal_media.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 
 
-def evaluate_files(truth_path: Path, predicted_path: Path) -> PoseAccuracy:
-    """Returns the accuracy of predictions over the labelled frames of the truth.
+def evaluate_files(
+    truth_path: Path, predicted_path: Path
+) -> tuple[PoseAccuracy, tuple[NodeAccuracy, ...]]:
+    """Returns the accuracy of predictions over the labelled frames of the truth, also by node.
 
     Videos are matched by file name, frames by index, nodes by name.
 
@@ -35,7 +38,7 @@ def evaluate_files(truth_path: Path, predicted_path: Path) -> PoseAccuracy:
         other = _counterpart(video, truth, predicted)
         _warn_of_gaps(video, other)
         pairs += pair_frames(video.frames, [_reordered(frame, order_N) for frame in other.frames])
-    return evaluate(pairs)
+    return evaluate(pairs), node_accuracy(pairs, truth.skeleton.nodes)
 
 
 def _counterpart(video: VideoPoses, truth: LabelsFile, predicted: LabelsFile) -> VideoPoses:

@@ -16,17 +16,22 @@ from shoal_core.errors import InvalidArgument
 Array = NDArray[np.floating[Any]]
 
 THRESHOLDS_T: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
-_RECALLS_R = np.linspace(0, 1, 101)
+RECALLS_R: NDArray[np.float64] = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True, eq=False)
 class AveragePrecision:
     """Precision and recall at each threshold, 0 to 1."""
 
-    precision_T: NDArray[np.float64]
-    """Mean over 101 recall levels of the best precision at that recall or more."""
+    curves_TR: NDArray[np.float64]
+    """Best precision at that recall or more, at each of `RECALLS_R`; 0 where never reached."""
     recall_T: NDArray[np.float64]
     """Fraction of true instances found."""
+
+    @property
+    def precision_T(self) -> NDArray[np.float64]:
+        """Mean over the recall levels of the best precision at that recall or more."""
+        return np.asarray(self.curves_TR.mean(axis=1))
 
     @property
     def map(self) -> float:
@@ -70,7 +75,7 @@ def average_precision(
     hits_TD = hits_TD[:, np.argsort(-scores_D, kind="stable")]
     curves = [_curve(hits_D, truth_count) for hits_D in hits_TD]
     return AveragePrecision(
-        precision_T=np.array([precision for precision, _ in curves]),
+        curves_TR=np.stack([curve_R for curve_R, _ in curves]),
         recall_T=np.array([recall for _, recall in curves]),
     )
 
@@ -93,15 +98,17 @@ def _hits(
     return hits_TJ
 
 
-def _curve(hits_D: NDArray[np.bool_], truth_count: int) -> tuple[float, float]:
-    """Average precision and final recall of ranked predictions."""
+def _curve(hits_D: NDArray[np.bool_], truth_count: int) -> tuple[NDArray[np.float64], float]:
+    """Precision at each recall level, and final recall, of ranked predictions."""
+    curve_R = np.zeros(len(RECALLS_R))
     if not len(hits_D):
-        return 0.0, 0.0
+        return curve_R, 0.0
     found_D = hits_D.cumsum()
     recall_D = found_D / truth_count
     precision_D = found_D / np.arange(1, len(hits_D) + 1)
     envelope_D = np.maximum.accumulate(precision_D[::-1])[::-1]
     # Recalls are counts over a count: a hair's breadth keeps 0.29 from missing 29 of 100.
-    at_R = np.searchsorted(recall_D, _RECALLS_R - 1e-12, side="left")
+    at_R = np.searchsorted(recall_D, RECALLS_R - 1e-12, side="left")
     reached_R = at_R < len(hits_D)
-    return float(envelope_D[at_R[reached_R]].sum() / len(_RECALLS_R)), float(recall_D[-1])
+    curve_R[reached_R] = envelope_D[at_R[reached_R]]
+    return curve_R, float(recall_D[-1])

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal_core.errors import InvalidArgument
-from shoal_core.metrics.average_precision import average_precision
-from shoal_core.metrics.localization import localization, match_instances
+from shoal_core.metrics.average_precision import AveragePrecision, average_precision
+from shoal_core.metrics.localization import PCK_RADII_PX, localization, match_instances
 from shoal_core.metrics.oks import oks
 from shoal_core.pose import FramePoses
 
@@ -28,6 +29,14 @@ class PoseAccuracy:
     """Median of these errors."""
     dist_p95_px: float | None
     """Error that 95 % of these nodes do not exceed."""
+    pck_mean: float
+    """Percentage of correct keypoints, as a fraction: mean over `pck`."""
+    pck: tuple[float, ...]
+    """Matched pairs' true nodes that were found within 1, 2 … 10 px, as fractions."""
+    visibility_precision: float
+    """Fraction of the predicted nodes of matched pairs that the truth has too."""
+    visibility_recall: float
+    """Fraction of the true nodes of matched pairs that were predicted, wherever."""
     matched_count: int
     """True instances with a prediction within a body length."""
     missed_count: int
@@ -63,8 +72,50 @@ def evaluate(pairs: Sequence[tuple[FramePoses, FramePoses]]) -> PoseAccuracy:
         InvalidArgument: NO_GROUND_TRUTH when no frame has a true instance.
         InvalidArgument: NODES_DIFFER when truth and prediction have other numbers of nodes.
     """
-    similarities, matched, matched_oks = [], [], []
-    truth_count = 0
+    matched = matched_points(pairs)
+    ranked = oks_precision(pairs)
+    errors = localization(matched)
+    oks_M = np.concatenate([np.diag(oks(true, found)) for true, found in matched])
+    truth_count = sum(truth.instance_count for truth, _ in pairs)
+    return PoseAccuracy(
+        map=ranked.map,
+        mar=ranked.mar,
+        oks_mean=float(oks_M.mean()) if len(oks_M) else None,
+        dist_mean_px=errors.mean_px,
+        dist_p50_px=errors.percentile_px(50),
+        dist_p95_px=errors.percentile_px(95),
+        pck_mean=errors.pck_mean,
+        pck=tuple(errors.pck(radius_px) for radius_px in PCK_RADII_PX),
+        visibility_precision=errors.visibility_precision,
+        visibility_recall=errors.visibility_recall,
+        matched_count=len(oks_M),
+        missed_count=truth_count - len(oks_M),
+    )
+
+
+def oks_precision(pairs: Sequence[tuple[FramePoses, FramePoses]]) -> AveragePrecision:
+    """Returns precision and recall by OKS and instance score, of (truth, prediction) pairs.
+
+    Raises:
+        InvalidArgument: NO_GROUND_TRUTH when no frame has a true instance.
+    """
+    return average_precision(
+        [
+            (oks(truth.points_px_IN2, predicted.points_px_IN2), predicted.instance_scores_I)
+            for truth, predicted in pairs
+        ]
+    )
+
+
+def matched_points(
+    pairs: Sequence[tuple[FramePoses, FramePoses]],
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Returns per frame the points (M, N, 2) of true instances and of those that found them.
+
+    Raises:
+        InvalidArgument: NODES_DIFFER when truth and prediction have other numbers of nodes.
+    """
+    matched = []
     for truth, predicted in pairs:
         nodes, predicted_nodes = truth.points_px_IN2.shape[1], predicted.points_px_IN2.shape[1]
         if nodes != predicted_nodes:
@@ -74,25 +125,9 @@ def evaluate(pairs: Sequence[tuple[FramePoses, FramePoses]]) -> PoseAccuracy:
                 "in the predictions; compare the same skeleton.",
                 frame_index=truth.frame_index,
             )
-        truth_count += truth.instance_count
-        oks_IJ = oks(truth.points_px_IN2, predicted.points_px_IN2)
-        similarities.append((oks_IJ, predicted.instance_scores_I))
         true_M, predicted_M = match_instances(truth.points_px_IN2, predicted.points_px_IN2)
-        matched_oks.append(oks_IJ[true_M, predicted_M])
         matched.append((truth.points_px_IN2[true_M], predicted.points_px_IN2[predicted_M]))
-    ranked = average_precision(similarities)
-    errors = localization(matched)
-    all_oks_M = np.concatenate(matched_oks)
-    return PoseAccuracy(
-        map=ranked.map,
-        mar=ranked.mar,
-        oks_mean=float(all_oks_M.mean()) if len(all_oks_M) else None,
-        dist_mean_px=errors.mean_px,
-        dist_p50_px=errors.percentile_px(50),
-        dist_p95_px=errors.percentile_px(95),
-        matched_count=len(all_oks_M),
-        missed_count=truth_count - len(all_oks_M),
-    )
+    return matched
 
 
 def _by_index(frames: Iterable[FramePoses]) -> dict[int, FramePoses]:

@@ -16,6 +16,8 @@ from shoal_core.coordinates import bounding_boxes
 
 Array = NDArray[np.floating[Any]]
 
+PCK_RADII_PX = tuple(range(1, 11))
+"""Radii over which SLEAP's paper averages the percentage of correct keypoints."""
 SMALLEST_REACH_PX = 16.0
 """Reach of a match around an animal of which hardly a node is visible."""
 
@@ -43,10 +45,15 @@ class Localization:
     def pck(self, radius_px: float) -> float:
         """Percentage of correct keypoints, as a fraction: true nodes found within the radius.
 
-        SLEAP's paper averages radii of 1 to 10 px. A true node that was not predicted is not
+        A true node that was not predicted is not
         correct; a predicted node that the truth lacks does not count.
         """
         return _fraction(int((self.errors_px < radius_px).sum()), self.truth_visible_count)
+
+    @property
+    def pck_mean(self) -> float:
+        """Mean of `pck` over `PCK_RADII_PX`, as in SLEAP's paper."""
+        return float(np.mean([self.pck(radius_px) for radius_px in PCK_RADII_PX]))
 
     @property
     def visibility_precision(self) -> float:

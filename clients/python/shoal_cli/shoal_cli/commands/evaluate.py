@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoal_cli.commands import Commands
@@ -14,6 +14,9 @@ _MEANINGS = {
     "dist_mean_px": "mean distance of matched nodes",
     "dist_p50_px": "median distance",
     "dist_p95_px": "distance that 95 % of the nodes do not exceed",
+    "pck_mean": "fraction of labelled nodes found within 1 to 10 px, mean over these radii",
+    "visibility_precision": "fraction of the predicted nodes that are labelled",
+    "visibility_recall": "fraction of the labelled nodes that are predicted",
     "matched_count": "labelled instances that were found",
     "missed_count": "labelled instances that were not",
 }
@@ -44,12 +47,24 @@ def run(arguments: argparse.Namespace) -> int:
     from shoal_cli.evaluation import evaluate_files
     from shoal_cli.files import write_whole
 
-    figures = dataclasses.asdict(evaluate_files(arguments.truth, arguments.predicted))
+    poses, nodes = evaluate_files(arguments.truth, arguments.predicted)
+    figures = dataclasses.asdict(poses)
     for name, meaning in _MEANINGS.items():
-        print(f"{name:14} {_text(figures[name]):>9}  {meaning}")
+        print(f"{name:20} {_text(figures[name]):>9}  {meaning}")
+    figures["nodes"] = [dataclasses.asdict(node) for node in nodes]
+    _print_nodes(figures["nodes"])
     if arguments.json is not None:
         write_whole(arguments.json, json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def _print_nodes(nodes: list[dict[str, Any]]) -> None:
+    width = max(len(node["name"]) for node in nodes)
+    columns = ("truth_count", "found_count", "dist_p50_px", "dist_p95_px", "pck_mean")
+    print("", " ".join([" " * width, *(f"{column:>11}" for column in columns)]), sep="\n")
+    for node in nodes:
+        values = (f"{_text(node[column]):>11}" for column in columns)
+        print(f"{node['name']:{width}}", *values)
 
 
 def _text(value: float | int | None) -> str:
