@@ -58,6 +58,8 @@ class DataConfig:
     crop_size_px: int | None = None
     """Side of the crop of centered-instance models in frame pixels; None: what holds every
     labelled animal and 16 px around it, as a multiple of the network's stride."""
+    px_per_mm: float | None = None
+    """Pixels of the frame per millimetre, where it is known: distances are reported in both."""
     cache: Literal["memory", "disk", "none"] = "memory"
     """Where decoded frames (or what of them is needed) are kept."""
 
