@@ -4,11 +4,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shoal_core.skeleton import Skeleton
-from shoal_training.config import ModelKind
+from shoal_training.config import ModelKind, TrainingConfig
 from shoal_training.heads import HeadSpec
+from shoal_training.networks import PoseNetwork
 
 CROP_KINDS: tuple[ModelKind, ...] = ("centered_instance", "multiclass_centered_instance")
 """Kinds whose network sees a crop around each animal; they need to be told the centroids."""
+
+
+PEAK_THRESHOLD = 0.2
+"""Of confidence maps, as SLEAP's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,7 @@ class ModelSpec:
     """Factor from frame (or crop) pixels to network input pixels."""
     antialias: bool = False
     """Whether images are scaled down with antialiasing."""
-    peak_threshold: float = 0.2
+    peak_threshold: float = PEAK_THRESHOLD
     """What a peak must exceed."""
     max_instances: int = 20
     """Most centroids of a frame."""
@@ -53,3 +58,30 @@ class ModelSpec:
     def head(self, class_name: str) -> HeadSpec | None:
         """Returns the head of that name, if there is one."""
         return next((head for head in self.heads if head.name == class_name), None)
+
+
+def model_spec(
+    config: TrainingConfig, network: PoseNetwork, skeleton: Skeleton, classes: tuple[str, ...] = ()
+) -> ModelSpec:
+    """Returns what a run's network is.
+
+    Args:
+        config: the run's resolved configuration, crop size included.
+        network: the run's network, trained or not.
+        skeleton: of the labels that it is trained on.
+        classes: identities in the order of the heads' channels; of ID models.
+    """
+    always_there = any(head.output == "spatial_softmax" for head in network.heads)
+    return ModelSpec(
+        kind=config.kind,
+        skeleton=skeleton,
+        heads=network.inference_network().heads,
+        channels=3 if network.channels == 3 else 1,
+        max_stride=network.max_stride,
+        classes=classes if config.kind.startswith("multiclass") else (),
+        anchor_part=config.data.anchor_part,
+        crop_size_px=config.data.crop_size_px if config.kind in CROP_KINDS else None,
+        input_scale=config.data.input_scale,
+        # A softmax over the map says where a node is, not whether.
+        peak_threshold=0.0 if always_there else PEAK_THRESHOLD,
+    )
