@@ -33,6 +33,20 @@ CONTRACT_PARAMETER = "pose_contract"
 
 
 @dataclass(frozen=True)
+class Parity:
+    """How what is served agrees with what training found, on frames that came with the model."""
+
+    frame_count: int
+    instance_count: int
+    """Instances that both found."""
+    node_count: int
+    """Nodes that were compared."""
+    median_px: float
+    """Distance of the nodes, in pixels of the frame; 0 where none was compared."""
+    p99_px: float
+
+
+@dataclass(frozen=True)
 class Stage:
     """One network of the model and how full-frame pixels reach it."""
 
@@ -49,6 +63,8 @@ class Stage:
     antialias: bool = False
     """Whether a pixel of a scaled-down image is the mean of all that it covers, rather than
     interpolated between the nearest: so it was in training with sleap-nn."""
+    parity: Parity | None = None
+    """Of the import; None where the training left nothing to compare with."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +128,7 @@ class PoseContract:
                     edges=tuple((a, b) for a, b in skeleton["edges"]),
                     symmetries=tuple((a, b) for a, b in skeleton["symmetries"]),
                 ),
-                stages=tuple(Stage(**stage) for stage in stages),
+                stages=tuple(_stage(stage) for stage in stages),
                 classes=classes,
                 target_size_px=None if target is None else (int(target[0]), int(target[1])),
                 **fields,
@@ -121,3 +137,8 @@ class PoseContract:
             raise InvalidArgument(
                 "CONTRACT_INVALID", f"The model's pose contract cannot be read: {error}."
             ) from error
+
+
+def _stage(fields: dict[str, Any]) -> Stage:
+    parity = fields.pop("parity", None)
+    return Stage(**fields, parity=None if parity is None else Parity(**parity))

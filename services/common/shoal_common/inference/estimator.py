@@ -1,29 +1,24 @@
 """Frames in, poses out, over any engine: the one way that live and batch work share.
 
-Axis legend: B frames of a request, H height, W width, C channels, I instances, N nodes,
-P peaks a node, E edges, K classes.
+Axis legend: B frames of a request, H height, W width, C channels, I instances.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_common.inference.client import SharedFrames
-from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.deployment import Deployment
+from shoal_common.inference.outputs import poses_of
 from shoal_common.inference.priority import Priority
 from shoal_common.inference.settings import InferenceSettings
-from shoal_core.class_grouping import assign_classes, group_class_parts
-from shoal_core.filtering import best_scored, filter_instances
-from shoal_core.grouping import PartGrouping, group_parts
+from shoal_core.grouping import PartGrouping
 from shoal_core.pose import FramePoses
-
-Outputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -77,12 +72,12 @@ class PoseEstimator:
         contract, outputs = await self._deployment.infer(inputs, priority=self._priority)
         answered = time.perf_counter()
         frame_size_px = frames.shape[1], frames.shape[2]
-        arguments = (contract, outputs, frame_indices, frame_size_px)
+        arguments = (contract, outputs, frame_indices, frame_size_px, self._settings)
         if len(frame_indices) == 1:
             # A live frame: the way to a thread and back takes longer than the work.
-            poses = self._group(*arguments)
+            poses = poses_of(*arguments)
         else:
-            poses = await asyncio.to_thread(self._group, *arguments)
+            poses = await asyncio.to_thread(poses_of, *arguments)
         return Estimate(
             poses=poses,
             inference_ms=(answered - begun) * 1000,
@@ -113,73 +108,6 @@ class PoseEstimator:
         if centroids is not None:
             inputs["centroids"] = _padded(centroids)
         return inputs
-
-    def _group(
-        self,
-        contract: PoseContract,
-        outputs: Outputs,
-        frame_indices: Sequence[int],
-        frame_size_px: tuple[int, int],
-    ) -> list[FramePoses]:
-        return [
-            best_scored(
-                filter_instances(
-                    self._found(
-                        contract,
-                        {name: output[row] for name, output in outputs.items()},
-                        frame_index,
-                        frame_size_px,
-                    ),
-                    self._settings.filters,
-                ),
-                self._settings.max_instances,
-            )
-            for row, frame_index in enumerate(frame_indices)
-        ]
-
-    def _found(
-        self,
-        contract: PoseContract,
-        frame: Outputs,
-        frame_index: int,
-        frame_size_px: tuple[int, int],
-    ) -> FramePoses:
-        match contract.family:
-            case "instances":
-                return _instances(contract, frame, frame_index)
-            case "parts" if contract.classes:
-                return group_class_parts(
-                    frame["peaks"],
-                    frame["peak_values"],
-                    frame["class_probabilities"],
-                    grouping=self._settings.class_grouping,
-                    frame_index=frame_index,
-                )
-            case "parts":
-                return group_parts(
-                    frame["peaks"],
-                    frame["peak_values"],
-                    frame["edge_scores"],
-                    skeleton=contract.skeleton,
-                    frame_size_px=frame_size_px,
-                    grouping=self._settings.part_grouping,
-                    frame_index=frame_index,
-                )
-            case _:
-                assert_never(contract.family)
-
-
-def _instances(contract: PoseContract, frame: Outputs, frame_index: int) -> FramePoses:
-    found = slice(0, int(frame["instance_counts"]))
-    poses = FramePoses.untracked(
-        frame_index,
-        frame["instance_peaks"][found],
-        frame["instance_peak_values"][found],
-        frame["instance_scores"][found],
-    )
-    if not contract.classes:
-        return poses
-    return assign_classes(poses, frame["class_probabilities"][found])
 
 
 def _padded(centroids: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
