@@ -12,7 +12,13 @@ from shoal_serving.conversion import Conversion
 from shoal_serving.registry import STAGED_FOLDER, Registry, Source, Version
 
 _CONVERTER = ("importing", "graphs")
-_MODEL_FILES = ("training_config.json", "best_model.h5", "training_config.yaml", "best.ckpt")
+_MODEL_FILES = (
+    *("training_config.json", "best_model.h5"),
+    *("training_config.yaml", "best.ckpt"),
+    *("shoal_model.json", "network.onnx", "parity.npz"),
+)
+_DEPTHS = ("", "*/", "*/model/")
+"""Where they lie: in the folder, in that of a stage (or of a run), in the run folder of a stage."""
 
 
 class Imports:
@@ -100,7 +106,7 @@ def source_hash(folders: tuple[Path, ...]) -> str:
                 path=folder,
             )
         paths = itertools.chain.from_iterable(
-            folder.glob(pattern) for name in _MODEL_FILES for pattern in (name, f"*/{name}")
+            folder.glob(depth + name) for name in _MODEL_FILES for depth in _DEPTHS
         )
         digests += [_file_digest(path) for path in paths]
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()

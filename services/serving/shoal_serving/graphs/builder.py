@@ -236,6 +236,19 @@ class GraphBuilder:
         self._nodes.append(node)
         return Value(self, first, dtypes[0]), Value(self, second, dtypes[1])
 
+    def copy(self, node: onnx.NodeProto, names: dict[str, str]) -> None:
+        """Adds the operator of another graph's node.
+
+        `names` maps that graph's values to this one's, "" to ""; the node's outputs are put in.
+        """
+        inputs = [names[name] for name in node.input]
+        for name in node.output:
+            names[name] = self._fresh(node.op_type) if name else ""
+        outputs = [names[name] for name in node.output]
+        copied = helper.make_node(node.op_type, inputs, outputs, name=outputs[0])
+        copied.attribute.extend(node.attribute)
+        self._nodes.append(copied)
+
     def where(self, condition: Value, yes: Value | ArrayLike, no: Value) -> Value:
         """Returns `yes` where the condition holds, else `no` (broadcast)."""
         chosen = yes if isinstance(yes, Value) else no.like(yes)

@@ -10,18 +10,22 @@ without such a shift in training; imported models do not.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
 from shoal_common.inference.contract import ModelKind, PoseContract
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.package import write_package
-from shoal_serving.importing import keras_config, torch_files
+from shoal_serving.importing import keras_config, shoal_files, torch_files
 from shoal_serving.importing.keras_folder import read_keras_folder
+from shoal_serving.importing.parity import check_parity
+from shoal_serving.importing.shoal_folder import read_shoal_folder
 from shoal_serving.importing.torch_folder import read_torch_folder
 from shoal_serving.importing.trained_model import TrainedModel, order_stages
 
 READERS: Mapping[str, Callable[[Path], TrainedModel]] = {
+    shoal_files.CONFIG_FILE: read_shoal_folder,
     keras_config.CONFIG_FILE: read_keras_folder,
     torch_files.CONFIG_FILE: read_torch_folder,
 }
@@ -29,25 +33,37 @@ READERS: Mapping[str, Callable[[Path], TrainedModel]] = {
 
 
 def import_model(folders: Sequence[Path], destination: Path) -> PoseContract:
-    """Writes the served model of one or two SLEAP or sleap-nn folders; returns its contract.
+    """Writes the served model of one or two model folders; returns its contract.
 
     Args:
-        folders: A model folder, a folder that holds both stages of a top-down model, or both
-            stages' folders in any order.
+        folders: A model folder of Shoal, SLEAP or sleap-nn, a run folder with one in `model`,
+            a folder that holds both stages of a top-down model, or both stages' folders in any
+            order.
         destination: The version folder; must not exist yet. It appears whole or not at all.
 
     Raises:
         InvalidArgument: MODEL_FILE_MISSING, MODEL_FILE_DAMAGED, MODEL_FILE_UNSAFE,
             MODEL_CONFIG_INVALID, MODEL_WEIGHTS_MISMATCH, MODEL_KIND_UNSUPPORTED; each names
             the file or layer.
+        FailedPrecondition: PARITY_FAILED when a network does not find what its training found.
         AlreadyExists: MODEL_VERSION_EXISTS when the destination exists.
     """
     if not folders:
         raise InvalidArgument("MODEL_FILE_MISSING", "Give at least one model folder.")
     models = order_stages([model for folder in folders for model in _read_stages(folder)])
+    models = tuple(_checked(model) for model in models)
     contract = _contract(models)
     write_package(destination, contract, [model.network for model in models])
     return contract
+
+
+def _checked(model: TrainedModel) -> TrainedModel:
+    """Returns the model with the report of its parity; each network is checked alone."""
+    if model.parity_frames is None:
+        return model
+    network = model.network
+    parity = check_parity(_contract([model]), network, model.parity_frames)
+    return replace(model, network=replace(network, stage=replace(network.stage, parity=parity)))
 
 
 def _read_stages(folder: Path) -> list[TrainedModel]:
@@ -55,10 +71,17 @@ def _read_stages(folder: Path) -> list[TrainedModel]:
     if not folder.is_dir():
         raise InvalidArgument(
             "MODEL_FILE_MISSING",
-            f"There is no folder {folder}; give the folder that SLEAP's training made.",
+            f"There is no folder {folder}; give the folder that training made.",
             folder=folder,
         )
-    inner = sorted({path.parent for name in READERS for path in folder.glob(f"*/{name}")})
+    inner = sorted(
+        {
+            path.parent
+            for name in READERS
+            for pattern in (f"*/{name}", f"*/{shoal_files.MODEL_FOLDER}/{name}")
+            for path in folder.glob(pattern)
+        }
+    )
     for candidates in ([folder], inner):
         found = [READERS[name](path) for path in candidates for name in _config_names(path)]
         if found:
@@ -66,7 +89,7 @@ def _read_stages(folder: Path) -> list[TrainedModel]:
     raise InvalidArgument(
         "MODEL_FILE_MISSING",
         f"{folder} has no {' or '.join(READERS)}, nor has any folder in it; give the folder that "
-        "SLEAP's training made.",
+        "training made.",
         folder=folder,
     )
 
@@ -95,6 +118,7 @@ def _contract(models: Sequence[TrainedModel]) -> PoseContract:
         anchor_part=models[0].anchor_part,
         max_instances=_max_instances(kind),
         max_peaks_per_node=_max_peaks_per_node(kind),
+        peak_threshold=models[0].peak_threshold,
         source=last.source,
         source_hash=_hash([path for model in models for path in model.files]),
     )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal_common.inference.contract import CROP_STAGES
+from shoal_common.inference.contract import CROP_STAGES, PoseContract
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
 from shoal_serving.graphs.network import Network
+from shoal_serving.importing.parity_frames import ParityFrames
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class TrainedModel:
     """The files that were read."""
     target_size_px: tuple[int, int] | None = None
     """(height, width) that training scaled all frames to fit in; None: they kept their size."""
+    peak_threshold: float = PoseContract.peak_threshold
+    """Confidence-map peaks must exceed this unless the user says otherwise."""
+    parity_frames: ParityFrames | None = None
+    """What the import has to reproduce; None where the software leaves nothing to compare with."""
 
 
 def order_stages(models: Sequence[TrainedModel]) -> tuple[TrainedModel, ...]:
