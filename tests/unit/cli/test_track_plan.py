@@ -213,6 +213,27 @@ def test_a_folder_of_both_stages_is_one_model(tmp_path: Path) -> None:
     assert model_reference([str(tmp_path / "flies")]) == ModelFolders(tuple(stages), "auto.flies")
 
 
+def shoal_run(folder: Path, *stages: str) -> list[Path]:
+    """Training runs of Shoal in one folder, or one run that is the folder."""
+    models = [folder / stage / "model" for stage in stages or ("",)]
+    for model in models:
+        model.mkdir(parents=True)
+        for file in ("shoal_model.json", "network.onnx", "parity.npz"):
+            (model / file).touch()
+    return models
+
+
+def test_a_training_run_is_its_model(tmp_path: Path) -> None:
+    (model,) = shoal_run(tmp_path / "flies")
+    assert model_reference([str(tmp_path / "flies")]) == ModelFolders((model,), "auto.flies")
+    assert model_reference([str(model)]) == ModelFolders((model,), "auto.model")
+
+
+def test_a_folder_of_both_stages_runs_is_one_model(tmp_path: Path) -> None:
+    models = shoal_run(tmp_path / "flies", "centered_instance", "centroid")
+    assert model_reference([str(tmp_path / "flies")]) == ModelFolders(tuple(models), "auto.flies")
+
+
 def test_two_stages_have_the_same_name_in_either_order(tmp_path: Path) -> None:
     one, two = (str(model_folder(tmp_path, name)) for name in ("centroid", "instance"))
     first, second = model_reference([one, two]), model_reference([two, one])
@@ -236,7 +257,9 @@ def test_a_missing_file_of_a_model_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"neither training_config\.json"):
+    with pytest.raises(
+        InvalidArgument, match=r"neither shoal_model\.json nor training_config\.json"
+    ):
         model_reference([str(tmp_path)])
 
 

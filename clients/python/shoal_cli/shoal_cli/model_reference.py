@@ -11,8 +11,14 @@ from shoal_core.errors import InvalidArgument, NotFound
 if TYPE_CHECKING:
     from shoal_client import Shoal
 
-_CONFIGS = ("training_config.json", "training_config.yaml")
-_WEIGHTS = {"training_config.json": "best_model.h5", "training_config.yaml": "best.ckpt"}
+_WEIGHTS = {
+    "shoal_model.json": "network.onnx",
+    "training_config.json": "best_model.h5",
+    "training_config.yaml": "best.ckpt",
+}
+"""Configuration of a trained model → what holds its weights."""
+_RUN_MODEL = "model"
+"""Folder of a Shoal training run that holds the model."""
 _LONGEST_NAME = 63
 
 
@@ -76,6 +82,8 @@ def model_reference(values: Sequence[str]) -> RegisteredModel | ModelFolders:
 def model_folders(given: Sequence[Path]) -> tuple[Path, ...]:
     """Returns the folders that hold a model each; a folder of both stages becomes two.
 
+    Of a training run of Shoal, that is the folder `model` in it.
+
     Raises:
         NotFound: MODEL_FOLDER_NOT_FOUND.
         InvalidArgument: MODEL_FILE_MISSING or MODEL_INVALID.
@@ -118,9 +126,15 @@ def _stages(folder: Path) -> list[Path]:
         )
     if _config(folder) is not None:
         return [folder]
-    below = sorted(child for child in folder.iterdir() if child.is_dir() and _config(child))
+    children = sorted(child for child in folder.iterdir() if child.is_dir())
+    below = [
+        place
+        for child in children
+        for place in (child, child / _RUN_MODEL)
+        if _config(place) is not None
+    ]
     if len(below) not in (1, 2):
-        found = f"{len(below)} models" if below else f"neither {' nor '.join(_CONFIGS)}"
+        found = f"{len(below)} models" if below else f"neither {' nor '.join(_WEIGHTS)}"
         raise InvalidArgument(
             "MODEL_FILE_MISSING" if not below else "MODEL_INVALID",
             f"{folder} holds {found}; give the folder of one model, or of its two stages.",
@@ -130,7 +144,7 @@ def _stages(folder: Path) -> list[Path]:
 
 
 def _config(folder: Path) -> str | None:
-    return next((name for name in _CONFIGS if (folder / name).is_file()), None)
+    return next((name for name in _WEIGHTS if (folder / name).is_file()), None)
 
 
 def _check_files(folder: Path) -> None:
