@@ -1,5 +1,8 @@
 """Labels as the orchestrator sees it: label sets that exist or do not."""
 
+import hashlib
+from pathlib import Path
+
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_core.errors import NotFound
 
@@ -11,6 +14,10 @@ class FakeLabelSets(labels_pb2_grpc.LabelsServiceServicer):
         self.names: set[str] = set()
         self.files: dict[str, str] = {}
         """Hashes of files of labels, by their paths."""
+
+    def add_file(self, path: Path) -> None:
+        """Knows a file of labels as it is now."""
+        self.files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
 
     async def GetLabelSet(self, request, context):
         if request.name not in self.names:

@@ -13,6 +13,8 @@ from shoal_worker.label_sets import LabelSets
 from shoal_worker.load import PipelineLoad
 from shoal_worker.models import Models
 from shoal_worker.queue import TaskQueue
+from shoal_worker.training.run_folders import RunFolders
+from shoal_worker.training.work import TrainerSettings, TrainingWork
 from shoal_worker.videos import Videos
 from shoal_worker.worker import Worker
 
@@ -28,8 +30,9 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
     orchestrator = open_channel(config.orchestrator_target)
     labels = open_channel(config.labels_target)
     serving = open_channel(config.serving_target)
+    roots = AllowedRoots(config.allowed_roots)
     videos = Videos(
-        roots=AllowedRoots(config.allowed_roots),
+        roots=roots,
         thread_count=config.decode_thread_count,
         watchdog=watchdog,
     )
@@ -37,13 +40,27 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
     load = PipelineLoad()
     metrics = Metrics("shoal_worker")
     load.report_to(metrics)
-    worker = Worker(
-        queue=TaskQueue(
-            jobs_pb2_grpc.WorkQueueServiceStub(orchestrator), worker_id=config.worker_id
+    queue = jobs_pb2_grpc.WorkQueueServiceStub(orchestrator)
+    folders = RunFolders(config.runs_folder)
+    training = TrainingWork(
+        jobs=jobs_pb2_grpc.JobsServiceStub(orchestrator),
+        queue=queue,
+        folders=folders,
+        roots=roots,
+        settings=TrainerSettings(
+            command=config.trainer_command,
+            stall_seconds=config.trainer_stall_seconds,
+            push_seconds=config.artifact_interval_seconds,
         ),
+        worker_id=config.worker_id,
+    )
+    worker = Worker(
+        queue=TaskQueue(queue, worker_id=config.worker_id),
         label_sets=LabelSets(labels_pb2_grpc.LabelsServiceStub(labels)),
         models=models,
         videos=videos,
+        training=training,
+        training_task_count=config.training_task_count,
         in_flight_request_count=config.in_flight_request_count,
         load=load,
     )
@@ -51,7 +68,7 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
     peers = {"orchestrator": orchestrator, "labels": labels, "serving": serving}
     for name, channel in peers.items():
         builder.depends_on(name, channel, needed_by=[PROCESS]).on_stop(channel.close)
-    return builder.on_stop(videos.aclose).on_stop(models.aclose)
+    return builder.on_stop(videos.aclose).on_stop(models.aclose).on_stop(folders.aclose)
 
 
 def main() -> None:

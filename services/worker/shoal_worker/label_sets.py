@@ -1,7 +1,5 @@
 """The worker's side of the label store."""
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,19 +8,14 @@ from shoal.common.v1 import pose_pb2, video_pb2
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_common import convert
 from shoal_common.status import typed_errors
-from shoal_core.errors import AlreadyExists, DeadlineExceeded, ResourceExhausted, Unavailable
+from shoal_core.errors import AlreadyExists
 from shoal_core.pose import FramePoses
-
-logger = logging.getLogger(__name__)
+from shoal_worker.patience import PATIENCE_SECONDS, patiently
 
 Result = TypeVar("Result")
 
 _CALL_SECONDS = 30.0
 _STREAM_SECONDS = 600.0
-_RETRY_SECONDS = 0.25
-_FULL_DISK_SECONDS = 1.0
-_PATIENCE_SECONDS = 120.0
-"""Time that the label store has to come back, before results are thrown away."""
 _FRAMES_PER_MESSAGE = 1000
 
 
@@ -48,7 +41,7 @@ class LabelSets:
         self,
         stub: "labels_pb2_grpc.LabelsServiceAsyncStub",
         *,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._stub = stub
         self._patience_seconds = patience_seconds
@@ -98,33 +91,7 @@ class LabelSets:
                     yield frame
 
     async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Returns what an idempotent call to labels returns, asking again while nobody answers.
-
-        A full disk is waited for as long as it takes: the poses are there, and people make room.
-
-        Raises:
-            ShoalError: What labels said, or last that it is not there.
-        """
-        now_seconds = asyncio.get_running_loop().time
-        end_seconds, is_full = None, False
-        while True:
-            try:
-                with typed_errors("labels"):
-                    return await call()
-            except ResourceExhausted as error:
-                if error.reason != "DISK_FULL":
-                    raise
-                if not is_full:
-                    logger.warning("results wait for room: %s", error.message)
-                is_full, end_seconds = True, None  # labels is there
-                await asyncio.sleep(_FULL_DISK_SECONDS)
-            except (Unavailable, DeadlineExceeded) as error:
-                if end_seconds is None:
-                    end_seconds = now_seconds() + self._patience_seconds
-                    logger.warning("asking labels again: %s", error.message)
-                elif now_seconds() > end_seconds:
-                    raise
-                await asyncio.sleep(_RETRY_SECONDS)
+        return await patiently("labels", call, patience_seconds=self._patience_seconds)
 
 
 def _holds(label_set: labels_pb2.LabelSet) -> tuple[str, pose_pb2.Skeleton, list[str]]:

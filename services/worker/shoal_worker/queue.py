@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
@@ -37,6 +37,9 @@ class Lease:
         self.done_frame_count = 0
         self.instance_count = 0
         self.overflow_frame_count = 0
+        self.control = jobs_pb2.TrainingControl()
+        """What a trainer is to be told; heartbeats bring it."""
+        self._control_changed = asyncio.Event()
         self._stub = stub
 
     def advance(self, frame_count: int, instance_count: int, overflow_frame_count: int = 0) -> None:
@@ -44,6 +47,10 @@ class Lease:
         self.done_frame_count += frame_count
         self.instance_count += instance_count
         self.overflow_frame_count += overflow_frame_count
+
+    def control_changed(self) -> asyncio.Event:
+        """Returns an event that the next change of `control` sets."""
+        return self._control_changed
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs the work of the task under heartbeats and reports how it ended.
@@ -70,7 +77,7 @@ class Lease:
             await asyncio.sleep(interval)
             try:
                 with typed_errors("orchestrator"):
-                    await self._stub.RenewLease(
+                    response = await self._stub.RenewLease(
                         jobs_pb2.RenewLeaseRequest(
                             task=self.task.name,
                             fencing_token=self.task.fencing_token,
@@ -80,12 +87,19 @@ class Lease:
                         ),
                         timeout=lease_seconds,
                     )
+                    self._take(response.control)
             except (Aborted, NotFound) as lost:
                 logger.warning("%s: lease lost: %s", self.task.name, lost.message)
                 return
             except ShoalError as error:
                 # The work goes on: the token decides in the end whose results count.
                 logger.warning("%s: no heartbeat: %s", self.task.name, error.message)
+
+    def _take(self, control: jobs_pb2.TrainingControl) -> None:
+        if control != self.control:
+            self.control = control
+            changed, self._control_changed = self._control_changed, asyncio.Event()
+            changed.set()
 
     async def _report(self, working: asyncio.Task[None]) -> None:
         error = working.exception()
@@ -125,9 +139,11 @@ class TaskQueue:
         self._stub = stub
         self._worker_id = worker_id
 
-    async def lease(self) -> Lease:
-        """Returns the next task, however long it takes."""
-        request = jobs_pb2.LeaseTaskRequest(worker_id=self._worker_id, wait_ms=_WAIT_MS)
+    async def lease(self, kinds: "Iterable[jobs_pb2.TaskKind.ValueType]") -> Lease:
+        """Returns the next task of some kinds, however long it takes."""
+        request = jobs_pb2.LeaseTaskRequest(
+            worker_id=self._worker_id, wait_ms=_WAIT_MS, kinds=kinds
+        )
         while True:
             try:
                 with typed_errors("orchestrator"):

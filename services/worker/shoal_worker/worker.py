@@ -1,7 +1,9 @@
 """Leases tasks and does them: the worker's loop."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -20,9 +22,13 @@ from shoal_worker.linking import link
 from shoal_worker.load import PipelineLoad
 from shoal_worker.models import Models
 from shoal_worker.queue import Lease, TaskQueue
+from shoal_worker.training.work import TrainingWork
 from shoal_worker.videos import Videos
 
 logger = logging.getLogger(__name__)
+
+_TRACKING = (jobs_pb2.TASK_KIND_INFER_SEGMENT, jobs_pb2.TASK_KIND_LINK)
+_TRAINING = (jobs_pb2.TASK_KIND_TRAIN,)
 
 
 class Worker:
@@ -35,6 +41,8 @@ class Worker:
         label_sets: LabelSets,
         models: Models,
         videos: Videos,
+        training: TrainingWork,
+        training_task_count: int,
         in_flight_request_count: int,
         load: PipelineLoad,
     ) -> None:
@@ -42,6 +50,8 @@ class Worker:
         self._queue = queue
         self._label_sets = label_sets
         self._models = models
+        self._training = training
+        self._training_task_count = training_task_count
         self._segments = SegmentWork(
             label_sets=label_sets,
             videos=videos,
@@ -50,9 +60,18 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Leases and works; never returns."""
+        """Leases and works; never returns.
+
+        Training goes on beside tracking: nobody waits hours for the poses of a short video.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._work_on(_TRACKING))
+            for _ in range(self._training_task_count):
+                group.create_task(self._work_on(_TRAINING))
+
+    async def _work_on(self, kinds: "Sequence[jobs_pb2.TaskKind.ValueType]") -> None:
         while True:
-            lease = await self._queue.lease()
+            lease = await self._queue.lease(kinds)
             job = lease.task.name.rpartition("/tasks/")[0]
             with traced(trace_id_of(job)):
                 logger.info("%s: begun", lease.task.name)
@@ -61,6 +80,9 @@ class Worker:
 
     async def _work(self, lease: Lease) -> None:
         task = lease.task
+        if task.WhichOneof("work") == "train":
+            await self._training.run(lease)
+            return
         deployment = await self._models.deployment(task.spec.model_version)
         contract = (await deployment.current()).contract
         match task.WhichOneof("work"):

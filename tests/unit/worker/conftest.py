@@ -99,6 +99,8 @@ class Peers:
             serving_target=self.serving.target,
             allowed_roots=(str(root),),
             drain_seconds=0.5,
+            training_task_count=0,  # see tests/contract/training
+            runs_folder=self.folder / "runs",
             **settings,
         )
         async with (
