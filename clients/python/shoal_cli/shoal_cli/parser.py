@@ -14,6 +14,7 @@ from shoal_cli.commands import (
     render,
     status,
     track,
+    train,
     up,
 )
 
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     track.add_to(commands)
+    train.add_to(commands)
     jobs.add_to(commands)
     models.add_to(commands)
     evaluate.add_to(commands)

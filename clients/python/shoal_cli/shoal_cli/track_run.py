@@ -8,6 +8,7 @@ from pathlib import Path
 from shoal_cli import messages
 from shoal_cli.files import write_whole
 from shoal_cli.interruption import Interrupted
+from shoal_cli.orphans import end_orphans
 from shoal_cli.saved_settings import saved_settings
 from shoal_cli.session import Session
 from shoal_cli.track_plan import Output, TrackPlan
@@ -41,6 +42,7 @@ class TrackRun:
 
     def __init__(self, plan: TrackPlan, session: Session) -> None:
         self._plan = plan
+        self._session = session
         self._shoal = session.shoal
         self._ensemble = session.ensemble
         self._progress = session.progress
@@ -59,8 +61,7 @@ class TrackRun:
             InvalidArgument: VIDEO_REPEATED when videos of one file have the same content.
             ShoalError: whatever made a job fail.
         """
-        if self._is_embedded:
-            self._end_orphans()
+        end_orphans(self._session)
         self._progress.step("importing the model")
         model = self._patiently(lambda: self._plan.model.resolve(self._shoal))
         centroids = self._centroid_label_sets()
@@ -98,18 +99,6 @@ class TrackRun:
         ]
         settings = saved_settings(documents, self._plan.settings)
         write_whole(self._plan.save_config, settings.to_json())
-
-    def _end_orphans(self) -> None:
-        """Cancels what a killed command has left running; its own command resumes it.
-
-        Nobody else's worker is alive on this home, so nobody else's job is.
-        """
-        for job in self._patiently(lambda: list(self._shoal.jobs.list())):
-            if not job.state.has_ended:
-                self._end(job.name)
-
-    def _end(self, job_name: str) -> None:
-        self._patiently(lambda: self._shoal.jobs.cancel(job_name))
 
     def _create(self, video: Path, model: str, centroids: str) -> Job:
         settings = self._plan.settings
