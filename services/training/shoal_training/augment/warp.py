@@ -16,8 +16,6 @@ from shoal_training.augment.articulation import Places
 
 _KNOT_PX = 4
 """Pixels of the result between knots; the map is linear between them."""
-_NO_SECOND_MAP = np.empty(0, np.float32)
-"""x and y are in one map."""
 _ITERATIONS = 8
 _NEAR_PX = 1.0
 """A point that is not found to so many pixels of the source is under a fold: nobody sees it."""
@@ -47,7 +45,10 @@ class Warp:
 
     def image(self, source_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns the result (H, W, C); black where it shows what lies outside the source."""
-        shown = cv2.remap(source_HWC, self.sources_HW2, _NO_SECOND_MAP, cv2.INTER_LINEAR)
+        # An empty array for the second map, which the stubs would have, gives noise (OpenCV 5.0).
+        shown = cv2.remap(  # type: ignore[call-overload] -- None is not in its stubs
+            source_HWC, self.sources_HW2, None, cv2.INTER_LINEAR
+        )
         return np.asarray(shown, np.uint8).reshape(*self.sources_HW2.shape[:2], -1)
 
     def find(
