@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from shoal_core.errors import InvalidArgument
 from shoal_training.config import (
     CompactConfig,
     HourglassConfig,
@@ -14,6 +13,7 @@ from shoal_training.config import (
     UNetConfig,
 )
 from shoal_training.heads import HeadSpec
+from shoal_training.networks.compact import Compact
 from shoal_training.networks.hourglass import Hourglass
 from shoal_training.networks.leap import Leap
 from shoal_training.networks.pose_network import PoseNetwork
@@ -52,8 +52,6 @@ def _backbone(config: NetworkConfig, channels: int) -> Backbone:
         case PretrainedConfig():
             return Pretrained(config, channels)
         case CompactConfig():
-            raise InvalidArgument(
-                "NETWORK_INVALID", "The compact network is not in this build; name another type."
-            )
+            return Compact(config, channels)
         case _:
             assert_never(config)
