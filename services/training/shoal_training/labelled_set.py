@@ -5,7 +5,7 @@ Axis legend: I instances, N nodes, 2 = (x, y), H height, W width, C channels.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -37,6 +37,8 @@ class LabelledFrame:
     """Pixels of the frame; NaN where a node is not visible."""
     class_indices_I: NDArray[np.int64]
     """Into `LabelledSet.classes`; NO_CLASS where the animal has no track."""
+    file_index: int = 0
+    """Of the files of labels, the one that it is from."""
 
 
 class LabelledSet:
@@ -77,6 +79,10 @@ class LabelledSet:
         """Returns height and width of a frame's video, without reading the frame."""
         return self.videos[frame.video_index].size_hw
 
+    def identity_of(self, frame: LabelledFrame) -> tuple[object, int]:
+        """Returns what two frames share that show the same pixels, whatever file says so."""
+        return self.videos[frame.video_index].identity, frame.frame_index
+
     def name_of(self, frame: LabelledFrame) -> str:
         """Returns what to call a frame in a message."""
         return f"frame {frame.frame_index} of {self.videos[frame.video_index].name}"
@@ -88,6 +94,26 @@ class LabelledSet:
             classes=self.classes,
             videos=self.videos,
             frames=frames,
+            channels=self.channels,
+        )
+
+    def with_classes(self, kept: Sequence[int]) -> "LabelledSet":
+        """Returns a set of some of the classes; other animals have none."""
+        number = {index: position for position, index in enumerate(kept)}
+        return LabelledSet(
+            skeleton=self.skeleton,
+            classes=tuple(self.classes[index] for index in kept),
+            videos=self.videos,
+            frames=[
+                replace(
+                    frame,
+                    class_indices_I=np.array(
+                        [number.get(int(each), NO_CLASS) for each in frame.class_indices_I],
+                        np.int64,
+                    ),
+                )
+                for frame in self.frames
+            ],
             channels=self.channels,
         )
 
@@ -147,11 +173,11 @@ def read_labelled_set(
         )
     videos: list[LabelledVideo] = []
     frames: list[LabelledFrame] = []
-    for file in files:
+    for file_index, file in enumerate(files):
         _warn_of_predictions(file)
         read_videos, read_frames = _file_frames(file, skeleton, chosen, len(videos))
         videos += read_videos
-        frames += read_frames
+        frames += [replace(frame, file_index=file_index) for frame in read_frames]
     if not frames:
         raise InvalidArgument(
             "LABELS_EMPTY",

@@ -125,8 +125,7 @@ def _same_frames(labelled: LabelledSet, candidates: Sequence[int]) -> list[tuple
     """Returns the frames, those that two files of labels have both labelled as one."""
     by_frame: dict[object, list[int]] = {}
     for index in candidates:
-        frame = labelled.frames[index]
-        key = (labelled.videos[frame.video_index].identity, frame.frame_index)
+        key = labelled.identity_of(labelled.frames[index])
         by_frame.setdefault(key, []).append(index)
     return [tuple(group) for group in by_frame.values()]
 

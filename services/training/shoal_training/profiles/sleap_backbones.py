@@ -113,11 +113,10 @@ def _pretrained(keys: ProfileKeys, root: str) -> PretrainedConfig:
     encoder = str(keys.get(f"{root}.encoder", "efficientnetb0"))
     if keys.get(f"{root}.pretrained", True):
         keys.warn(f"{root}.pretrained", "needs its weights in a file; set network.weights_file")
-    stride = keys.whole(f"{root}.output_stride", 4)
     return PretrainedConfig(
         # timm writes efficientnet_b0 for efficientnetb0.
         encoder=_ENCODERS.get(encoder, re.sub(r"^efficientnetb", "efficientnet_b", encoder)),
-        output_stride=stride,
+        output_stride=keys.whole(f"{root}.output_stride", 2),
         decoder_filters=keys.whole(f"{root}.decoder_filters", 256),
         decoder_filters_rate=keys.number(f"{root}.decoder_filters_rate", 1.0),
     )

@@ -22,7 +22,7 @@ def read_heads(keys: ProfileKeys, root: str, kind: ModelKind) -> HeadsConfig:
     for name in ("part_names", "confmaps.part_names", "pafs.edges"):
         keys.get(f"{root}.{name}")
     maps = f"{root}.confmaps" if keys.get(f"{root}.confmaps") is not None else root
-    stride = keys.whole(f"{maps}.output_stride", 2)
+    stride = keys.whole(f"{maps}.output_stride", 1)
     part = {"multiclass_bottomup": "class_maps", "multiclass_centered_instance": "class_vectors"}
     classes = keys.get(f"{root}.{part[kind]}.classes", ()) if kind in part else ()
     return HeadsConfig(
@@ -46,7 +46,7 @@ def read_heads(keys: ProfileKeys, root: str, kind: ModelKind) -> HeadsConfig:
 def _pafs(keys: ProfileKeys, root: str) -> PafsHead:
     return PafsHead(
         sigma_px=keys.number(f"{root}.sigma", 15.0),
-        output_stride=keys.whole(f"{root}.output_stride", 4),
+        output_stride=keys.whole(f"{root}.output_stride", 1),
         loss_weight=keys.number(f"{root}.loss_weight", 1.0),
     )
 
@@ -55,7 +55,7 @@ def _class_maps(keys: ProfileKeys, root: str) -> ClassMapsHead:
     """Returns discs of the radius that the Gaussians of SLEAP have as standard deviation."""
     return ClassMapsHead(
         radius_map_px=keys.number(f"{root}.sigma", 5.0),
-        output_stride=keys.whole(f"{root}.output_stride", 4),
+        output_stride=keys.whole(f"{root}.output_stride", 1),
         loss_weight=keys.number(f"{root}.loss_weight", 1.0),
     )
 
