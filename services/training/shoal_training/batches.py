@@ -6,7 +6,7 @@ Axis legend: B samples, I instances, N nodes, C channels, H W pixels, 2 = (x, y)
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -99,7 +99,7 @@ class Batches:
         """How many there are in every epoch, the same in every process."""
         return self._count
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int) -> Generator[Batch]:
         """Yields the batches of an epoch, 0 for the first; the same whenever it is asked.
 
         At most two batches a thread are ready or in the making. Closing the iterator ends the

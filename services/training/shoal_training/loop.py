@@ -155,13 +155,16 @@ class _Loop:
         self._patience.end_epoch(loss)
         report = EpochReport(
             epoch=self._epochs - 1,
+            epochs=self._config.optimization.epochs,
             steps=self._steps,
             training=losses,
             validation=validation,
             learning_rate=self._steering.rate,
             samples_per_s=samples / max(trained_s, 1e-9),
             seconds=self._clock.seconds,
+            remaining_s=self._steering.remaining_s,
             is_best=loss < self._best_loss,
+            best_loss=min(loss, self._best_loss),
         )
         # Before the checkpoint: a log with an epoch too many can be cut.
         self._around.listener.epoch_end(report)
@@ -173,6 +176,7 @@ class _Loop:
         sample: TrainingBatch | None = None
         untold: _Step | None = None
         accumulated = self._config.optimization.accumulation_steps
+        begin_s, seen = self._around.clock(), 0
         with closing(self._splits.training.epoch(self._epochs)) as batches:
             for index in range(self._steps_per_epoch):
                 self._steering.before_step(self._steps)
@@ -183,11 +187,13 @@ class _Loop:
                 values = self._learner.step(group, self._steering.rate, self._steps)
                 for value, batch in zip(values, group, strict=True):
                     tally.add(value, len(batch.images_BCHW))
+                    seen += len(batch.images_BCHW) * self._around.processes.count
                 self._steps += 1
                 # One step late, so that a GPU has work while its loss is fetched.
                 self._tell(untold)
                 loss = torch.stack([value.total for value in values]).mean()
-                untold = _Step(index, self._steps, self._steering.rate, loss)
+                speed = seen / max(self._around.clock() - begin_s, 1e-9)
+                untold = _Step(index, self._steps, self._steering.rate, speed, loss)
         self._tell(untold)
         return tally, sample
 
@@ -202,9 +208,12 @@ class _Loop:
                 epoch=self._epochs,
                 batch=step.index,
                 batches=self._steps_per_epoch,
+                epochs=self._config.optimization.epochs,
                 step=step.number,
                 loss=loss,
                 learning_rate=step.learning_rate,
+                samples_per_s=step.samples_per_s,
+                remaining_s=self._steering.remaining_s,
             )
         )
 
@@ -272,4 +281,5 @@ class _Step:
     index: int
     number: int
     learning_rate: float
+    samples_per_s: float
     loss: torch.Tensor

@@ -76,6 +76,9 @@ class Monitor:
             "lr": report.learning_rate,
             "step": report.step,
             "batches": report.batches,
+            "epochs": report.epochs,
+            "samples_per_s": report.samples_per_s,
+            "remaining_s": report.remaining_s,
         }
         self._send("batch_end", epoch=report.epoch, batch=report.batch, logs=logs)
 
@@ -88,6 +91,9 @@ class Monitor:
             logs |= {f"val_{name}": loss for name, loss in report.validation.parts.items()}
         logs |= {
             "step": report.steps,
+            "epochs": report.epochs,
+            "best_val_loss": report.best_loss,
+            "remaining_s": report.remaining_s,
             "samples_per_s": report.samples_per_s,
             "seconds": report.seconds,
             "is_best": report.is_best,

@@ -24,10 +24,16 @@ class BatchReport:
     """Within the epoch, 0 for the first."""
     batches: int
     """In the epoch."""
+    epochs: int
+    """Of the run, if nothing ends it earlier."""
     step: int
     """Steps made in the whole run, this one included."""
     loss: float
     learning_rate: float
+    samples_per_s: float
+    """Of the epoch so far, all processes together."""
+    remaining_s: float | None
+    """Estimate of the time to the end of training; None before there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,8 @@ class EpochReport:
 
     epoch: int
     """0 for the first."""
+    epochs: int
+    """Of the run, if nothing ends it earlier."""
     steps: int
     """Steps made in the whole run so far."""
     training: MeanLosses
@@ -46,7 +54,11 @@ class EpochReport:
     """Of training alone, all processes together."""
     seconds: float
     """Time used by the run so far."""
+    remaining_s: float | None
+    """Estimate of the time to the end of training; None before there is one."""
     is_best: bool
+    best_loss: float
+    """Lowest validation loss so far (of training, where there is no validation)."""
 
 
 class Listener(Protocol):

@@ -30,6 +30,8 @@ class Steering:
         self.schedule = schedule
         self.rate = 0.0
         """Learning rate of the step that comes."""
+        self.progress = 0.0
+        """How much of the training is over, by steps or by time, 0 to 1."""
         self.end: Reason | None = None
         """Why there is no further step."""
         self._clock = clock
@@ -44,7 +46,7 @@ class Steering:
         Args:
             step: Steps made before.
         """
-        progress = max(step / self._total_steps, self._clock.progress)
+        progress = self.progress = max(step / self._total_steps, self._clock.progress)
         if self._processes.is_first:
             for command in self._commands():
                 self._obey(command, step, progress)
@@ -63,6 +65,13 @@ class Steering:
             self.end = "stopped"
         else:
             self.schedule.set_rate(command.learning_rate, step, progress)
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Estimate of the time to the end of training; None before there is one."""
+        if self.progress <= 0:
+            return None
+        return self._clock.seconds * (1 - self.progress) / self.progress
 
     def state(self) -> dict[str, Any]:
         """Returns what `restore` takes."""

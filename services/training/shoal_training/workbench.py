@@ -1,0 +1,102 @@
+"""What a run works with, made out of its data and configuration."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from shoal_training.augment import Augmenter
+from shoal_training.batches import Batches, BatchPlan
+from shoal_training.distributed import Processes
+from shoal_training.heads import head_specs
+from shoal_training.learner import Task
+from shoal_training.losses import Losses
+from shoal_training.networks import build_network
+from shoal_training.sample_source import SampleSource
+from shoal_training.surroundings import Splits
+from shoal_training.targets import Targets
+from shoal_training.training_data import TrainingData
+
+CACHE = "cache"
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """Network, losses and batches of a run."""
+
+    task: Task
+    splits: Splits
+    size_hw: tuple[int, int]
+    """Height and width of the network's input."""
+
+
+@contextmanager
+def open_workbench(
+    data: TrainingData, run_folder: Path, processes: Processes
+) -> Iterator[Workbench]:
+    """Yields what the run works with; decoded frames are kept as long as it lasts.
+
+    Args:
+        data: With the resolved configuration.
+        run_folder: Where frames are kept, if they are kept on disk.
+        processes: Of which this one takes its share of the batches.
+
+    Raises:
+        ShoalError: as `head_specs`, `build_network` and `SampleSource`.
+    """
+    config = data.config
+    heads = head_specs(
+        config.kind, config.heads, data.labelled.skeleton, len(data.labelled.classes)
+    )
+    torch.manual_seed(config.run.seed)
+    network = build_network(config.network, data.labelled.channels, heads)
+    with ExitStack() as stack:
+        training, validation = (
+            stack.enter_context(
+                SampleSource(
+                    data.labelled,
+                    indices,
+                    config,
+                    stride=network.max_stride,
+                    augment=augment,
+                    cache_folder=run_folder / CACHE / f"{name}{processes.rank}",
+                )
+            )
+            for name, indices, augment in (
+                ("training", data.split.training, config.augment),
+                ("validation", data.split.validation, None),
+            )
+        )
+        yield Workbench(
+            task=Task(
+                network=network,
+                targets=Targets(config.kind, config.heads, heads, data.labelled.skeleton),
+                losses=Losses(heads, config.heads, config.optimization.hard_mining),
+            ),
+            splits=_splits(data, training, validation, processes),
+            size_hw=training.size_hw,
+        )
+
+
+def _splits(
+    data: TrainingData, training: SampleSource, validation: SampleSource, processes: Processes
+) -> Splits:
+    config = data.config
+    plan = BatchPlan(
+        batch_size=config.optimization.batch_size,
+        seed=config.run.seed,
+        min_batches=config.optimization.min_batches_per_epoch,
+        with_others=config.augment.paste_probability > 0,
+        rank=processes.rank,
+        process_count=processes.count,
+    )
+    augmenter = Augmenter(
+        config.augment, data.labelled.skeleton, training.size_hw, training.anchor_node
+    )
+    threads = config.run.loader_threads
+    return Splits(
+        training=Batches(training, config.kind, plan, augment=augmenter, thread_count=threads),
+        validation=Batches(validation, config.kind, plan, thread_count=threads),
+    )
