@@ -25,7 +25,7 @@ def write_durably(path: Path, contents: bytes | memoryview) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise disk_error(error, path) from error
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
 def disk_error(error: OSError, path: Path) -> Exception:
@@ -40,7 +40,8 @@ def disk_error(error: OSError, path: Path) -> Exception:
     )
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Returns when the disk holds the names of what is in a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,10 +7,8 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from shoal_training.heads import HeadSpec
+from shoal_training.heads import OFFSETS_HEAD, HeadSpec
 from shoal_training.networks.spatial_softmax import peaks_and_offsets
-
-OFFSETS_HEAD = "OffsetRefinementHead"
 
 
 class InferenceNetwork(nn.Module):
