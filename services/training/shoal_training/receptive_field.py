@@ -128,5 +128,6 @@ def _resnet(config: ResNetConfig) -> Iterator[Window]:
 def _compact(config: CompactConfig) -> Iterator[Window]:
     yield from (Window(config.patch, config.patch), Window(3))
     for level, count in enumerate(config.blocks):
-        if count:
-            yield from (Window(3, 2 if level else 1), *[Window(3)] * (2 * count - 1))
+        if level:
+            yield from (Window(3, 2), Window(3))
+        yield from [Window(3)] * (2 * (count - 1 if level else count))

@@ -12,8 +12,9 @@ import torch
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
 from shoal_training.config import DataConfig, TrainingConfig
-from shoal_training.export import ParityFrames, describe, export_model
+from shoal_training.export import ModelDescription, ParityFrames, export_model
 from shoal_training.export.onnx_graph import export_graph
+from shoal_training.model_spec import model_spec
 from shoal_training.networks import PoseNetwork
 from tests.unit.training.tiny_networks import CONFIGS, HEADS, SOFTMAX_HEADS, tiny_network
 
@@ -24,18 +25,11 @@ PARITY = ParityFrames(
 )
 
 
-def _config(**data: object) -> TrainingConfig:
-    return TrainingConfig(
-        kind="centered_instance", data=DataConfig(labels=("a.slp",), crop_size_px=96, **data)
-    )
-
-
-def _describe(network: PoseNetwork, config: TrainingConfig | None = None) -> object:
-    return describe(
-        config or _config(),
-        network,
-        skeleton=SKELETON,
-        classes=(),
+def _describe(network: PoseNetwork, **data: object) -> ModelDescription:
+    config = TrainingConfig(kind="centered_instance", data=DataConfig(labels=("a.slp",), **data))
+    return ModelDescription(
+        spec=model_spec(config, network, SKELETON),
+        name="",
         training_data_hash="ab" * 32,
         evaluation={"oks_map": 0.5},
     )
@@ -104,7 +98,7 @@ def test_exporting_leaves_the_network_as_it_was(
 
 def test_a_folder_says_what_its_graph_gives(tmp_path: Path) -> None:
     network = tiny_network("unet", SOFTMAX_HEADS)
-    export_model(network, _describe(network), PARITY, tmp_path / "model")
+    export_model(network, _describe(network, crop_size_px=96), PARITY, tmp_path / "model")
     document = json.loads((tmp_path / "model" / "shoal_model.json").read_text())
     graph = onnx.load(tmp_path / "model" / "network.onnx")
     heads = [head["name"] for head in document["heads"]]
@@ -118,8 +112,8 @@ def test_a_folder_says_what_its_graph_gives(tmp_path: Path) -> None:
 
 
 def test_confidence_maps_keep_sleaps_threshold_and_refinement() -> None:
-    description = _describe(tiny_network("unet"))
-    assert (description.refinement, description.peak_threshold) == ("integral", 0.2)
+    document = json.loads(_describe(tiny_network("unet"), crop_size_px=96).to_json())
+    assert (document["refinement"], document["peak_threshold"]) == ("integral", 0.2)
 
 
 def test_a_folder_that_is_there_is_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
@@ -127,7 +121,7 @@ def test_a_folder_that_is_there_is_replaced_and_nothing_is_left_beside(tmp_path:
     folder.mkdir()
     (folder / "of_another_run").touch()
     network = tiny_network("unet").train()
-    export_model(network, _describe(network), PARITY, folder)
+    export_model(network, _describe(network, crop_size_px=96), PARITY, folder)
     assert network.training
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -138,7 +132,6 @@ def test_a_folder_that_is_there_is_replaced_and_nothing_is_left_beside(tmp_path:
 
 
 def test_a_crop_size_that_is_not_known_is_refused() -> None:
-    config = TrainingConfig(kind="centered_instance", data=DataConfig(labels=("a.slp",)))
     with pytest.raises(InvalidArgument) as caught:
-        _describe(tiny_network("unet"), config)
+        _describe(tiny_network("unet"))
     assert caught.value.reason == "CROP_SIZE_MISSING"

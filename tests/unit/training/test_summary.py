@@ -1,11 +1,11 @@
 """What a network costs, against what can be counted by hand."""
 
 import torch
+
 from shoal_training.config import UNetConfig
 from shoal_training.heads import HeadSpec
 from shoal_training.networks import build_network
 from shoal_training.summary import summarize
-
 from tests.unit.training.tiny_networks import tiny_network
 
 CONFIG = UNetConfig(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from shoal_training.config import (
+    CompactConfig,
     HourglassConfig,
     LeapConfig,
     NetworkConfig,
@@ -36,6 +37,7 @@ CONFIGS: Mapping[str, NetworkConfig] = {
     "hourglass": HourglassConfig(
         stem_filters=4, filters=8, filter_increase=4, max_stride=16, stacks=2
     ),
+    "compact": CompactConfig(filters=(8, 12), blocks=(1, 1), up_blocks=(1,)),
     "resnet": ResNetConfig(max_stride=8, decoder_filters=8),
 }
 

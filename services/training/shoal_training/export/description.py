@@ -4,103 +4,73 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from shoal_core.errors import InvalidArgument
-from shoal_core.skeleton import Skeleton
-from shoal_training.config import ModelKind, TrainingConfig
-from shoal_training.heads import OFFSETS_HEAD, HeadSpec
-from shoal_training.networks import PoseNetwork
+from shoal_training.heads import OFFSETS_HEAD
+from shoal_training.model_spec import ModelSpec
 
 FORMAT = "shoal-model"
 FORMAT_VERSION = 1
-PEAK_THRESHOLD = 0.2
-"""Of confidence maps, as SLEAP's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """The file's keys; README.md says what each is."""
-
-    software: str
-    name: str
-    kind: ModelKind
-    skeleton: Skeleton
-    classes: tuple[str, ...]
-    anchor_part: str | None
-    crop_size_px: int | None
-    input_scale: float
-    antialias: bool
-    channels: int
-    max_stride: int
-    heads: tuple[HeadSpec, ...]
-    refinement: Literal["integral", "offsets"]
-    peak_threshold: float
-    training_data_hash: str
-    evaluation: Mapping[str, Any] | None
-
-    def to_json(self) -> str:
-        """Returns the contents of the file."""
-        fields = asdict(self)
-        fields["heads"] = [
-            {key: getattr(spec, key) for key in ("name", "channels", "stride", "is_map")}
-            for spec in self.heads
-        ]
-        document = {"format": FORMAT, "version": FORMAT_VERSION, **fields}
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def describe(
-    config: TrainingConfig,
-    network: PoseNetwork,
-    *,
-    skeleton: Skeleton,
-    classes: tuple[str, ...],
-    training_data_hash: str,
-    evaluation: Mapping[str, Any] | None,
-) -> ModelDescription:
-    """Returns the description of a trained network.
-
-    Args:
-        config: The run's resolved configuration, crop size included.
-        network: The trained network.
-        skeleton: Of the labels.
-        classes: Identities in the order of the heads' channels; empty: none.
-        training_data_hash: SHA-256 of the labels that were trained on, hexadecimal.
-        evaluation: Figures of the held-out split as JSON values (finite numbers); None: none.
+    """What the file says.
 
     Raises:
         InvalidArgument: CROP_SIZE_MISSING when a model that sees crops has no crop size.
     """
-    is_cropped = config.kind in ("centered_instance", "multiclass_centered_instance")
-    if is_cropped and config.data.crop_size_px is None:
-        raise InvalidArgument(
-            "CROP_SIZE_MISSING",
-            f"A {config.kind} model needs data.crop_size_px to be exported; give the run's "
-            "resolved configuration.",
-            kind=config.kind,
-        )
-    heads = network.inference_network().heads
-    has_offsets = any(spec.name == OFFSETS_HEAD for spec in heads)
-    always_there = any(spec.output == "spatial_softmax" for spec in network.heads)
-    return ModelDescription(
-        software=f"shoal {version('shoal-training')} (PyTorch {torch.__version__.split('+')[0]})",
-        name=config.name or config.kind,
-        kind=config.kind,
-        skeleton=skeleton,
-        classes=classes,
-        anchor_part=config.data.anchor_part,
-        crop_size_px=config.data.crop_size_px if is_cropped else None,
-        input_scale=config.data.input_scale,
-        antialias=False,
-        channels=network.channels,
-        max_stride=network.max_stride,
-        heads=heads,
-        refinement="offsets" if has_offsets else "integral",
-        # A softmax over the map says where a node is, not whether.
-        peak_threshold=0.0 if always_there else PEAK_THRESHOLD,
-        training_data_hash=training_data_hash,
-        evaluation=evaluation,
-    )
+
+    spec: ModelSpec
+    name: str
+    """For people; empty: the kind."""
+    training_data_hash: str
+    """SHA-256 of the labels that were trained on, hexadecimal."""
+    evaluation: Mapping[str, Any] | None
+    """Figures of the held-out split as JSON values (finite numbers); None: there are none."""
+
+    def __post_init__(self) -> None:
+        if self.spec.sees_crops and self.spec.crop_size_px is None:
+            raise InvalidArgument(
+                "CROP_SIZE_MISSING",
+                f"A {self.spec.kind} model needs data.crop_size_px to be exported; give the run's "
+                "resolved configuration.",
+                kind=self.spec.kind,
+            )
+
+    def to_json(self) -> str:
+        """Returns the contents of the file."""
+        spec = self.spec
+        has_offsets = spec.head(OFFSETS_HEAD) is not None
+        document = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "software": _software(),
+            "name": self.name or spec.kind,
+            "kind": spec.kind,
+            "skeleton": asdict(spec.skeleton),
+            "classes": spec.classes,
+            "anchor_part": spec.anchor_part,
+            "crop_size_px": spec.crop_size_px,
+            "input_scale": spec.input_scale,
+            "antialias": spec.antialias,
+            "channels": spec.channels,
+            "max_stride": spec.max_stride,
+            "heads": [
+                {key: getattr(head, key) for key in ("name", "channels", "stride", "is_map")}
+                for head in spec.heads
+            ],
+            "refinement": "offsets" if has_offsets else "integral",
+            "peak_threshold": spec.peak_threshold,
+            "training_data_hash": self.training_data_hash,
+            "evaluation": self.evaluation,
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _software() -> str:
+    """Returns who writes the file, for example "shoal 0.1.0 (PyTorch 2.13.0)"."""
+    return f"shoal {version('shoal-training')} (PyTorch {torch.__version__.split('+')[0]})"
