@@ -215,7 +215,12 @@ class Predictor:
         )
 
     @property
-    def _confidence(self) -> HeadSpec:
+    def confidence(self) -> HeadSpec:
+        """The head with the confidence maps.
+
+        Raises:
+            InvalidArgument: HEAD_MISSING when the network has none of the model's kind.
+        """
         return self._head(CONFIDENCE_HEADS[self.spec.kind])
 
     def _head(self, name: str) -> HeadSpec:
@@ -230,12 +235,12 @@ class Predictor:
         return head
 
     def _global_peaks(self, seen: Seen) -> Peaks:
-        maps = seen.outputs[self._confidence.name]
+        maps = seen.outputs[self.confidence.name]
         return self._refined(seen, global_peaks(maps, self.spec.peak_threshold))
 
     def _highest_peaks(self, seen: Seen, places: int) -> Peaks:
         """Returns the highest local peaks of each node on whole map pixels, highest first."""
-        maps = seen.outputs[self._confidence.name]
+        maps = seen.outputs[self.confidence.name]
         # A threshold below 0 counts as 0, as in the served graphs.
         peaks = local_peaks(maps, max(self.spec.peak_threshold, 0.0))
         first_Q = np.searchsorted(peaks.nodes_Q, peaks.nodes_Q)
@@ -244,19 +249,19 @@ class Predictor:
     def _refined(self, seen: Seen, peaks: Peaks) -> Peaks:
         offsets = seen.outputs.get(OFFSETS_HEAD)
         if offsets is None:
-            return refine_integral(seen.outputs[self._confidence.name], peaks)
+            return refine_integral(seen.outputs[self.confidence.name], peaks)
         return refine_offsets(offsets.reshape(*offsets.shape[:3], -1, 2), peaks)
 
     def _padded(self, peaks: Peaks, batch: int, places: int) -> PaddedPeaks:
-        return pad_peaks(peaks, batch, self._confidence.channels, places)
+        return pad_peaks(peaks, batch, self.confidence.channels, places)
 
     def _to_frame(self, points_map: Array) -> Array:
-        stride, scale = self._confidence.stride, self.spec.input_scale
+        stride, scale = self.confidence.stride, self.spec.input_scale
         return map_to_frame(points_map, output_stride=stride, input_scale=scale).astype(np.float32)
 
     def _on_map(self, points_map: Array, head_name: str) -> Array:
         """Returns pixels of the confidence maps as pixels of another head's maps."""
-        return points_map * np.float32(self._confidence.stride / self._head(head_name).stride)
+        return points_map * np.float32(self.confidence.stride / self._head(head_name).stride)
 
 
 def _with_nodes(points_IN2: Array) -> NDArray[np.bool_]:

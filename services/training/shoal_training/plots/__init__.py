@@ -1,0 +1,1 @@
+"""Pictures of figures: PNG files. Importing this loads no matplotlib; drawing does."""
