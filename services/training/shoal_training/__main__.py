@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     What is wrong is one line on the standard error, with status 2.
     """
     parsed = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("shoal_training").setLevel(logging.INFO)
     try:
         _train(parsed)
     except ShoalError as error:

@@ -16,7 +16,7 @@ import zmq
 from shoal_core.errors import InvalidArgument, ShoalError
 from shoal_training.commands import Command, SetLearningRate, Stop
 from shoal_training.config import MonitorConfig
-from shoal_training.reports import BatchReport, EpochReport
+from shoal_training.reports import BatchReport, EpochReport, Listener
 
 LOGGER = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
@@ -25,7 +25,7 @@ QUEUE_MESSAGES = 1000
 GREETING_S = 1.0
 
 
-class Monitor:
+class Monitor(Listener):
     """Publishes reports and takes commands; nothing here ever waits for a peer."""
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +60,8 @@ class EpochReport:
     """Lowest validation loss so far (of training, where there is no validation)."""
 
 
-class Listener(Protocol):
-    """Takes reports in the training thread; it must return at once."""
+class Listener:
+    """Takes reports in the training thread, at once; does nothing with those it does not want."""
 
     def train_begin(self) -> None:
         """Training begins or goes on."""
@@ -83,7 +82,7 @@ class Listener(Protocol):
         """Work goes on where there is nothing to report, for example in a validation."""
 
 
-class Listeners:
+class Listeners(Listener):
     """Several listeners as one, in order."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:

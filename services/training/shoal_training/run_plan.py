@@ -38,7 +38,7 @@ def describe_plan(
         + ", ".join(f"{head.name} (1/{head.stride})" for head in network.heads if head.is_map),
         "Frames": f"{len(split.training)} to train on, {len(split.validation)} to validate on, "
         f"{len(split.test)} to test on",
-        "Input": f"{size_hw[1]} × {size_hw[0]} px, {network.channels} "
+        "Input": f"{size_hw[1]} by {size_hw[0]} px, {network.channels} "
         f"channel{'s' if network.channels > 1 else ''}, scale {config.data.input_scale:g}",
         "Network": f"{costs.parameter_count / 1e6:.2f} million parameters, "
         f"{costs.flops_per_image / 1e9:.2f} GFLOP per image, about "
