@@ -1,6 +1,7 @@
 """How good a trained network is on labelled frames: the figures of `metrics.json`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,3 +139,15 @@ def _in_mm(value: Any, px_per_mm: float) -> Any:
         if key.endswith("_px") and item is not None:
             figures[f"{key.removesuffix('_px')}_mm"] = item / px_per_mm
     return figures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Scores a run's network on labels; returns the exit status."""
+    # The parts of the command are of no use to those who import the figures.
+    from shoal_training.evaluate_command import run_command
+
+    return run_command(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
