@@ -114,11 +114,18 @@ def contract(**changes: object) -> PoseContract:
     return PoseContract(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def write_brightness(repository: Path, model: str, version: int, **changes: object) -> None:
+def write_brightness(
+    repository: Path,
+    model: str,
+    version: int,
+    *,
+    threshold: str = "peak_threshold",
+    **changes: object,
+) -> None:
     """A chain that answers with each frame's sum of pixels, and what it was told.
 
-    `instance_scores` [B, 1] is the sum of the frame's pixels, `thresholds` [B, 1] is
-    peak_threshold. Steps: glue (cast), body (doubles), glue (halves and sums).
+    `instance_scores` [B, 1] is the sum of the frame's pixels, `thresholds` [B, 1] is the input
+    that `threshold` names. Steps: glue (cast), body (doubles), glue (halves and sums).
     """
     folder = repository / model / str(version)
     folder.mkdir(parents=True)
@@ -154,7 +161,7 @@ def write_brightness(repository: Path, model: str, version: int, **changes: obje
     for name, data in files.items():
         (folder / name).write_bytes(data)
     chain = Chain(
-        inputs=("images", "peak_threshold"),
+        inputs=("images", threshold),
         outputs=("instance_scores", "thresholds"),
         steps=(
             ChainStep("cast", "cast.onnx", "glue", {"images": "images"}, {"pixels": "pixels"}),
@@ -163,7 +170,7 @@ def write_brightness(repository: Path, model: str, version: int, **changes: obje
                 "sum",
                 "sum.onnx",
                 "glue",
-                {"doubled": "maps", "limit": "peak_threshold"},
+                {"doubled": "maps", "limit": threshold},
                 {"total": "instance_scores", "same_limit": "thresholds"},
             ),
         ),

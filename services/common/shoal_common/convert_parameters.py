@@ -37,8 +37,9 @@ def inference_settings(message: pb.InferenceParameters) -> InferenceSettings:
     Raises:
         InvalidArgument: PARAMETER_INVALID, naming the field and its range.
     """
-    given = _given(message, "peak_threshold", "max_instances", "batch_size")
+    given = _given(message, "peak_threshold", "crop_peak_threshold", "max_instances", "batch_size")
     _check_range(given, "peak_threshold", 0, 10)
+    _check_range(given, "crop_peak_threshold", 0, 10)
     _check_range(given, "max_instances", 1, 1000)
     _check_range(given, "batch_size", 1, 256)
     return InferenceSettings(
@@ -54,16 +55,18 @@ def resolved_inference(
 ) -> pb.InferenceParameters:
     """Returns the same parameters with every default written out, those of the model included.
 
-    `max_instances` and `min_instance_score` stay absent where there is no such limit.
+    `max_instances` and `min_instance_score` stay absent where there is no such limit, and
+    `crop_peak_threshold` where the model has no two stages.
 
     Raises:
         InvalidArgument: PARAMETER_INVALID, naming the field and its range.
     """
     settings = inference_settings(message)
     grouping, filters = settings.part_grouping, settings.filters
-    threshold = settings.peak_threshold
+    thresholds = _thresholds(settings, contract)
     return pb.InferenceParameters(
-        peak_threshold=contract.peak_threshold if threshold is None else threshold,
+        peak_threshold=thresholds[0],
+        crop_peak_threshold=thresholds[1],
         max_instances=settings.max_instances,
         batch_size=settings.batch_size,
         part_grouping=pb.PartGroupingParameters(
@@ -86,6 +89,16 @@ def resolved_inference(
             overlapping_threshold=filters.overlapping_threshold,
         ),
     )
+
+
+def _thresholds(settings: InferenceSettings, contract: PoseContract) -> tuple[float, float | None]:
+    """Returns the threshold of peaks, and that of nodes in the crops of two stages."""
+    peak, crop = settings.peak_threshold, settings.crop_peak_threshold
+    if not contract.has_two_stages:
+        return (contract.peak_threshold if peak is None else peak), None
+    choices = (crop, peak, contract.crop_peak_threshold, contract.peak_threshold)
+    resolved_crop = next(choice for choice in choices if choice is not None)
+    return (contract.peak_threshold if peak is None else peak), resolved_crop
 
 
 def resolved_tracker(message: pb.TrackerParameters) -> pb.TrackerParameters | None:

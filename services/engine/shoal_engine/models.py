@@ -23,11 +23,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 IMAGES = "images"
 LINE_SAMPLES = "line_samples"
+CROP_PEAK_THRESHOLD = "crop_peak_threshold"
 """Where along the line from a peak to another, 0 to 1, fields are read; ten places by default."""
 _WARM_UP_SIDE_PX = 128
 _LINE_SAMPLES_T = np.linspace(0, 1, 10, dtype=np.float32)
 _OPTIONAL = (
     TensorSpec("peak_threshold", "FP32", (ANY_LENGTH, 1), optional=True),
+    TensorSpec(CROP_PEAK_THRESHOLD, "FP32", (ANY_LENGTH, 1), optional=True),
     TensorSpec("max_instances", "INT32", (ANY_LENGTH, 1), optional=True),
     TensorSpec(LINE_SAMPLES, "FP32", (ANY_LENGTH, ANY_LENGTH), optional=True),
 )
@@ -178,9 +180,15 @@ class Model:
             return inputs
         if LINE_SAMPLES in inputs and self.contract.kind == "bottomup":
             self._require_input(LINE_SAMPLES)
+        if CROP_PEAK_THRESHOLD in inputs and self.contract.has_two_stages:
+            self._require_input(CROP_PEAK_THRESHOLD)
         shape = (len(inputs[IMAGES]), 1)
+        peak, crop = self.contract.peak_threshold, self.contract.crop_peak_threshold
+        thresholds = np.full(shape, peak, np.float32)
+        crop_thresholds = thresholds if crop is None else np.full(shape, crop, np.float32)
         return {
-            "peak_threshold": np.full(shape, self.contract.peak_threshold, np.float32),
+            "peak_threshold": thresholds,
+            CROP_PEAK_THRESHOLD: inputs.get("peak_threshold", crop_thresholds),
             "max_instances": np.full(shape, self.contract.max_instances, np.int32),
             LINE_SAMPLES: np.tile(_LINE_SAMPLES_T, shape),
             **inputs,

@@ -19,12 +19,25 @@ class Engine:
     repository: Path
 
 
+MODELS = ("plus", "busy", "brightness", "outdated", "outdated_topdown", "topdown")
+
+
 def write_models(repository: Path) -> None:
     onnx_models.write_single(repository, "plus", 1, onnx_models.plus(1))
     onnx_models.write_single(repository, "plus", 3, onnx_models.plus(3))
     onnx_models.write_single(repository, "busy", 1, onnx_models.busy())
     onnx_models.write_brightness(repository, "brightness", 1, peak_threshold=0.375)
     onnx_models.write_brightness(repository, "outdated", 1, kind="bottomup")
+    onnx_models.write_brightness(repository, "outdated_topdown", 1, kind="topdown")
+    onnx_models.write_brightness(
+        repository,
+        "topdown",
+        1,
+        kind="topdown",
+        threshold="crop_peak_threshold",
+        peak_threshold=0.375,
+        crop_peak_threshold=0.125,
+    )
 
 
 @pytest.fixture(scope="session", params=["shoal-unix", "shoal-tcp"])
@@ -37,7 +50,7 @@ def engine(
     target = free_address() if request.param == "shoal-tcp" else f"unix:{folder}/engine.sock"
     with running_engine(target, repository):
         with triton.InferenceServerClient(target) as client:
-            for model in ("plus", "busy", "brightness", "outdated"):
+            for model in MODELS:
                 client.load_model(model)
         yield Engine(target, repository)
 

@@ -64,6 +64,7 @@ def test_the_configuration_carries_the_pose_contract(client: triton.InferenceSer
     assert optional == {
         "images": False,
         "peak_threshold": True,
+        "crop_peak_threshold": True,
         "max_instances": True,
         "line_samples": True,
     }
@@ -130,15 +131,37 @@ def test_optional_inputs_default_to_the_contract_and_travel_with_their_frames(
     np.testing.assert_array_equal(result.as_numpy("thresholds"), thresholds)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, 0.125),
+        ({"peak_threshold": 0.5}, 0.5),
+        ({"crop_peak_threshold": 0.25}, 0.25),
+        ({"peak_threshold": 0.5, "crop_peak_threshold": 0.25}, 0.25),
+    ],
+)
+def test_crops_have_the_threshold_of_peaks_where_only_that_is_given(
+    client: triton.InferenceServerClient, given: dict[str, float], expected: float
+) -> None:
+    images = tensor("images", np.zeros((3, 4, 4, 1), np.uint8), "UINT8")
+    asked = [tensor(name, np.full((3, 1), value, np.float32)) for name, value in given.items()]
+    result = client.infer("topdown", [images, *asked])
+    assert result.as_numpy("thresholds").tolist() == [[expected]] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "input_name"),
+    [("outdated", "line_samples"), ("outdated_topdown", "crop_peak_threshold")],
+)
 def test_an_input_that_an_old_model_would_ignore_is_refused(
-    client: triton.InferenceServerClient,
+    client: triton.InferenceServerClient, model: str, input_name: str
 ) -> None:
     images = tensor("images", np.zeros((1, 4, 4, 1), np.uint8), "UINT8")
-    samples = tensor("line_samples", np.zeros((1, 3), np.float32))
-    client.infer("brightness", [images, samples])  # of a kind that has no lines
-    client.infer("outdated", [images])
-    with pytest.raises(InferenceServerException, match="'line_samples'; delete it") as caught:
-        client.infer("outdated", [images, samples])
+    asked = tensor(input_name, np.zeros((1, 1), np.float32))
+    client.infer("brightness", [images, asked])  # of a kind that has neither lines nor crops
+    client.infer(model, [images])
+    with pytest.raises(InferenceServerException, match=f"'{input_name}'; delete it") as caught:
+        client.infer(model, [images, asked])
     assert code(caught) == "StatusCode.FAILED_PRECONDITION"
 
 

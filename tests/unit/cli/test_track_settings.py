@@ -27,6 +27,7 @@ numbers = st.none() | st.floats(0, 100, allow_nan=False)
 inferences = st.builds(
     InferenceParameters,
     peak_threshold=numbers,
+    crop_peak_threshold=numbers,
     max_instances=counts,
     batch_size=counts,
     part_grouping=st.none()

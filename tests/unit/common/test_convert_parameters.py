@@ -46,6 +46,7 @@ def test_given_parameters_arrive_also_where_they_are_zero() -> None:
     )
     message = pb.InferenceParameters(
         peak_threshold=0,
+        crop_peak_threshold=0.1,
         max_instances=2,
         batch_size=4,
         part_grouping=grouping,
@@ -54,6 +55,7 @@ def test_given_parameters_arrive_also_where_they_are_zero() -> None:
     )
     assert inference_settings(message) == InferenceSettings(
         peak_threshold=0,
+        crop_peak_threshold=0.1,
         max_instances=2,
         batch_size=4,
         part_grouping=PartGrouping(
@@ -91,7 +93,7 @@ def test_resolved_parameters_leave_nothing_to_a_default() -> None:
     assert resolved.peak_threshold == 0.375
     parts = (resolved, resolved.part_grouping, resolved.class_grouping, resolved.filters)
     absent = [name for part in parts for name in _absent(part)]
-    assert absent == ["max_instances", "min_instance_score"]
+    assert absent == ["max_instances", "crop_peak_threshold", "min_instance_score"]
     assert inference_settings(resolved) == InferenceSettings(peak_threshold=0.375)
     window = pb.TrackerParameters(window=pb.WindowTrackerParameters())
     tracker = resolved_tracker(window)
@@ -108,6 +110,26 @@ def test_resolving_twice_is_resolving_once() -> None:
     once = resolved_inference(given, CONTRACT)
     assert resolved_inference(once, replace(CONTRACT, peak_threshold=0.1)) == once
     assert inference_settings(once) == replace(inference_settings(given), peak_threshold=0.375)
+
+
+@pytest.mark.parametrize(
+    ("given", "of_crops", "expected"),
+    [
+        ({}, None, (0.375, 0.375)),
+        ({}, 0.0, (0.375, 0.0)),
+        ({"peak_threshold": 0.5}, 0.0, (0.5, 0.5)),
+        ({"crop_peak_threshold": 0.125}, None, (0.375, 0.125)),
+        ({"peak_threshold": 0.5, "crop_peak_threshold": 0.0}, 0.25, (0.5, 0.0)),
+    ],
+)
+def test_two_stages_have_a_threshold_each(
+    given: dict[str, float], of_crops: float | None, expected: tuple[float, float]
+) -> None:
+    """What the user says counts for both, unless it says something else about crops."""
+    contract = replace(CONTRACT, kind="topdown", crop_peak_threshold=of_crops)
+    resolved = resolved_inference(pb.InferenceParameters(**given), contract)
+    assert (resolved.peak_threshold, resolved.crop_peak_threshold) == expected
+    assert resolved_inference(resolved, replace(contract, crop_peak_threshold=1.0)) == resolved
 
 
 def _absent(message: Any) -> list[str]:
@@ -149,6 +171,7 @@ def test_known_animals_are_as_many_tracks() -> None:
     ("field", "value"),
     [
         ("peak_threshold", -0.1),
+        ("crop_peak_threshold", 10.5),
         ("peak_threshold", float("nan")),
         ("max_instances", 0),
         ("batch_size", 0),

@@ -133,6 +133,17 @@ async def test_only_what_was_set_is_sent() -> None:
     np.testing.assert_array_equal(answers.inputs["max_instances"], np.int32([[4], [4]]))
 
 
+@pytest.mark.parametrize(("crop_threshold", "sent"), [(None, False), (0.3, False), (0.0, True)])
+async def test_a_threshold_of_crops_is_sent_where_it_is_another(
+    crop_threshold: float | None, sent: bool
+) -> None:
+    """Chains that were made before they could have one of their own keep working."""
+    answers = Answers(contract(), INSTANCES)
+    thresholds = {"peak_threshold": 0.3, "crop_peak_threshold": crop_threshold}
+    await estimator(answers, **thresholds).estimate(FRAMES, [0, 1])
+    assert ("crop_peak_threshold" in answers.inputs) == sent
+
+
 async def test_samples_along_an_edge_are_sent_where_they_are_not_the_default() -> None:
     answers = Answers(contract(family="parts", kind="bottomup"), PARTS)
     await estimator(answers, part_grouping=PartGrouping(n_points=3)).estimate(FRAMES, [0, 1])

@@ -39,6 +39,7 @@ def test_every_default_is_written_as_people_write_it() -> None:
             "peak_threshold": 0.2,
             "max_instances": None,
             "batch_size": 16,
+            "crop_peak_threshold": None,
             "part_grouping": {
                 "max_edge_length_ratio": 0.25,
                 "dist_penalty_weight": 1.0,

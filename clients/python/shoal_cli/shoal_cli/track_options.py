@@ -51,7 +51,7 @@ def settings_from_arguments(arguments: argparse.Namespace) -> TrackSettings:
             InstanceFilters(),
             {name: value for name in _FILTERS for value in _option(arguments, f"filter_{name}")},
         ),
-        **_given(arguments, "peak_threshold", "max_instances", "batch_size"),
+        **_given(arguments, "peak_threshold", "crop_peak_threshold", "max_instances", "batch_size"),
     )
     settings = replace(
         settings,

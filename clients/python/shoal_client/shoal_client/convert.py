@@ -74,6 +74,7 @@ def inference_message(parameters: InferenceParameters) -> parameters_pb2.Inferen
     grouping, classes = parameters.part_grouping, parameters.class_grouping
     return parameters_pb2.InferenceParameters(
         peak_threshold=parameters.peak_threshold,
+        crop_peak_threshold=parameters.crop_peak_threshold,
         max_instances=parameters.max_instances,
         batch_size=parameters.batch_size,
         part_grouping=None

@@ -61,6 +61,8 @@ class InferenceParameters:
 
     peak_threshold: float | None = None
     """A confidence-map peak must exceed this (the model's, usually 0.2)."""
+    crop_peak_threshold: float | None = None
+    """A node in a crop of a model of two stages must (`peak_threshold`, else the model's)."""
     max_instances: int | None = None
     """Most instances kept in a frame, best first (as many as the model returns)."""
     batch_size: int | None = None

@@ -93,11 +93,19 @@ class PoseContract:
     max_peaks_per_node: int = 20
     """P: the most peaks of one node that a frame can return (family `parts`)."""
     peak_threshold: float = 0.2
-    """Default threshold of confidence-map peaks."""
+    """Default threshold of confidence-map peaks; of two stages, that of the centroids."""
+    crop_peak_threshold: float | None = None
+    """Default threshold of the nodes in the crops of two stages; None: `peak_threshold`. Where
+    only that is given with a request, it counts for both."""
     source: str = ""
     """Where the model came from, for example "SLEAP 1.4 (Keras)"."""
     source_hash: str = ""
     """SHA-256 over the imported files, in hexadecimal."""
+
+    @property
+    def has_two_stages(self) -> bool:
+        """Whether centroids and nodes each have a threshold."""
+        return self.kind in ("topdown", "multiclass_topdown")
 
     @property
     def takes_centroids(self) -> bool:

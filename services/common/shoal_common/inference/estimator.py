@@ -96,6 +96,10 @@ class PoseEstimator:
             inputs["peak_threshold"] = np.full(
                 (frame_count, 1), self._settings.peak_threshold, np.float32
             )
+        crop_threshold = self._settings.crop_peak_threshold
+        if crop_threshold not in (None, self._settings.peak_threshold):
+            # The same threshold is what the engine takes anyway, and older chains know only one.
+            inputs["crop_peak_threshold"] = np.full((frame_count, 1), crop_threshold, np.float32)
         if self._settings.max_instances is not None and self._settings.filters.drop_nothing:
             # With filters the graph returns all it can: what they drop must not cost a place.
             inputs["max_instances"] = np.full(

@@ -16,6 +16,8 @@ class InferenceSettings:
 
     peak_threshold: float | None = None
     """A confidence-map peak must exceed this."""
+    crop_peak_threshold: float | None = None
+    """A node in a crop must, in models of two stages; None takes `peak_threshold` if given."""
     max_instances: int | None = None
     """Most instances kept in a frame, best first."""
     part_grouping: PartGrouping = field(default_factory=PartGrouping)

@@ -16,6 +16,7 @@ from shoal_serving.graphs.preprocess import Scaling, preprocess
 
 IMAGES = Port("images", UINT8, ("B", "H", "W", "C"))
 PEAK_THRESHOLD = Port("peak_threshold", FLOAT, ("B", 1))
+CROP_PEAK_THRESHOLD = Port("crop_peak_threshold", FLOAT, ("B", 1))
 MAX_INSTANCES = Port("max_instances", INT32, ("B", 1))
 LINE_SAMPLES = Port("line_samples", FLOAT, ("B", "T"))
 CENTROIDS = Port("centroids", FLOAT, ("B", "I", 2))

@@ -14,6 +14,7 @@ from shoal_serving.graphs.crops import crop_to_frame, crops
 from shoal_serving.graphs.network import (
     CENTROIDS,
     CLASS_VECTORS_HEAD,
+    CROP_PEAK_THRESHOLD,
     IMAGES,
     MAX_INSTANCES,
     OVERFLOW,
@@ -55,7 +56,7 @@ def centered_instance_plan(contract: PoseContract, network: Network, composed: b
         outputs=(*_instance_ports(contract, "I"), OVERFLOW),
         parts=(
             Part("crop_list", "glue", (CENTROIDS,), writes, emit),
-            *_crop_parts(contract, network, "I"),
+            *_crop_parts(contract, network, "I", PEAK_THRESHOLD),
         ),
     )
 
@@ -77,13 +78,13 @@ def topdown_plan(contract: PoseContract, first: Network, second: Network, compos
     reads = (*first.map_ports("B"), PEAK_THRESHOLD, *limits)
     writes = (*CROP_LIST, _score_port(slots), OVERFLOW)
     return Plan(
-        inputs=(IMAGES, PEAK_THRESHOLD, *limits),
+        inputs=(IMAGES, PEAK_THRESHOLD, CROP_PEAK_THRESHOLD, *limits),
         outputs=(*_instance_ports(contract, slots), OVERFLOW),
         parts=(
             preprocess_part(first),
             body_part(first, frame_input(first), "B"),
             Part("centroids", "glue", reads, writes, emit),
-            *_crop_parts(contract, second, slots),
+            *_crop_parts(contract, second, slots, CROP_PEAK_THRESHOLD),
         ),
     )
 
@@ -98,7 +99,9 @@ def _list_crops(points_px_BI2: Value, valid_BI: Value, composed: bool) -> dict[s
     }
 
 
-def _crop_parts(contract: PoseContract, network: Network, slots: int | str) -> tuple[Part, ...]:
+def _crop_parts(
+    contract: PoseContract, network: Network, slots: int | str, threshold: Port
+) -> tuple[Part, ...]:
     """Returns the parts from the list of crops to the response."""
     side = _crop_side(contract)
     stage, channels = network.stage, network.body.channels
@@ -120,7 +123,7 @@ def _crop_parts(contract: PoseContract, network: Network, slots: int | str) -> t
     return (
         Part(f"{stage.name}_crops", "glue", reads, (source,), cut),
         body_part(network, source, "M"),
-        _collect_part(contract, network, slots),
+        _collect_part(contract, network, slots, threshold),
     )
 
 
@@ -132,12 +135,14 @@ def _crop_side(contract: PoseContract) -> int:
     return contract.crop_size_px
 
 
-def _collect_part(contract: PoseContract, network: Network, slots: int | str) -> Part:
+def _collect_part(
+    contract: PoseContract, network: Network, slots: int | str, threshold: Port
+) -> Part:
     """Returns the part that puts what was found in the crops in their frames."""
 
     def emit(graph: GraphBuilder, values: Mapping[str, Value]) -> dict[str, Value]:
         frames, slot_list = values[CROP_FRAMES.name], values[CROP_SLOTS.name]
-        thresholds_M1 = values[PEAK_THRESHOLD.name].gather(frames, axis=0)
+        thresholds_M1 = values[threshold.name].gather(frames, axis=0)
         maps = network.maps(values, network.confidence.name)
         peaks = global_peaks(maps, thresholds_M1, network.offsets(values))
         in_crop = network.to_frame(peaks.positions_BNP2, network.confidence.stride).squeeze(2)
@@ -158,7 +163,7 @@ def _collect_part(contract: PoseContract, network: Network, slots: int | str) ->
         *network.map_ports("M"),
         *CROP_LIST,
         _score_port(slots),
-        PEAK_THRESHOLD,
+        threshold,
     )
     return Part("instances", "glue", reads, _instance_ports(contract, slots), emit)
 

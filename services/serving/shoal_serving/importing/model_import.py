@@ -119,6 +119,7 @@ def _contract(models: Sequence[TrainedModel]) -> PoseContract:
         max_instances=_max_instances(kind),
         max_peaks_per_node=_max_peaks_per_node(kind),
         peak_threshold=models[0].peak_threshold,
+        crop_peak_threshold=last.peak_threshold if len(models) == 2 else None,
         source=last.source,
         source_hash=_hash([path for model in models for path in model.files]),
     )

@@ -53,8 +53,13 @@ class ServedModel:
     def feeds(self, request):
         """The request with the contract's defaults filled in."""
         batch = len(request["images"])
+        thresholds = np.full((batch, 1), self.contract.peak_threshold, np.float32)
+        of_crops = self.contract.crop_peak_threshold
         defaults = {
-            "peak_threshold": np.full((batch, 1), self.contract.peak_threshold, np.float32),
+            "peak_threshold": thresholds,
+            "crop_peak_threshold": request.get("peak_threshold", thresholds)
+            if of_crops is None or "peak_threshold" in request
+            else np.full((batch, 1), of_crops, np.float32),
             "max_instances": np.full((batch, 1), self.contract.max_instances, np.int32),
             "line_samples": np.tile(np.linspace(0, 1, 10, dtype=np.float32), (batch, 1)),
         }

@@ -96,6 +96,33 @@ def test_the_model_says_which_threshold_peaks_must_exceed(tmp_path):
     assert imported(tmp_path, folder).contract.peak_threshold == 0.35
 
 
+def test_each_of_two_stages_says_which_threshold_its_peaks_must_exceed(tmp_path):
+    centroid = write_model(tmp_path / "centroid", "centroid", peak_threshold=0.3)
+    second = write_model(tmp_path / "second", "centered_instance", peak_threshold=0.0)
+    contract = imported(tmp_path, centroid, second).contract
+    assert (contract.peak_threshold, contract.crop_peak_threshold) == (0.3, 0.0)
+
+
+def test_the_threshold_of_crops_counts_for_nodes_and_not_for_centroids(tmp_path):
+    folders = [
+        write_model(tmp_path / kind, kind, peak_threshold=0.0)
+        for kind in ("centroid", "centered_instance")
+    ]
+    model = imported(tmp_path, *folders)
+    images = shoal_models.images()
+    # The tail of every animal is half as high as its head.
+    images[..., 2] = 64 + images[..., 2] // 2
+    for crop_threshold, node_count in ((0.0, 2), (0.6, 1)):
+        outputs = model.run(
+            images=images,
+            peak_threshold=np.full((2, 1), 0.6, np.float32),
+            crop_peak_threshold=np.full((2, 1), crop_threshold, np.float32),
+        )
+        assert outputs["instance_counts"].tolist() == [2, 2]
+        found = np.isfinite(outputs["instance_peaks"][:, :2]).all(axis=3).sum(axis=2)
+        assert found.tolist() == [[node_count] * 2] * 2
+
+
 @pytest.mark.parametrize("file", ["shoal_model.json", "network.onnx", "parity.npz"])
 @pytest.mark.parametrize("place", ["", "model", "centroid/model"])
 def test_every_file_counts_for_what_a_version_was_made_of(tmp_path, file, place):

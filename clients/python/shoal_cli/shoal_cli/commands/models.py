@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shoal_cli.commands import Commands
     from shoal_cli.session import Session
     from shoal_client import Model
+    from shoal_common.inference.contract import PoseContract
 
 
 def add_to(commands: "Commands") -> None:
@@ -85,7 +86,25 @@ def run_show(arguments: argparse.Namespace) -> int:
         print(f"    nodes {', '.join(skeleton.nodes)}")
         names = (f"{skeleton.nodes[a]}→{skeleton.nodes[b]}" for a, b in skeleton.edges)
         print(f"    edges {', '.join(names) or 'none'}")
+        for line in _contract_lines(version.contract):
+            print(f"    {line}")
     return 0
+
+
+def _contract_lines(contract: "PoseContract") -> list[str]:
+    """Returns what the pose contract says about thresholds, and about what they were found by."""
+    lines = [f"trained by {contract.source}"] if contract.source else []
+    crops = contract.crop_peak_threshold
+    of_crops = "" if crops is None else f", of nodes in crops {crops:g}"
+    lines.append(f"peaks exceed {contract.peak_threshold:g}{of_crops}")
+    for stage in contract.stages:
+        if (parity := stage.parity) is not None:
+            lines.append(
+                f"{stage.name} as in training: {parity.node_count} nodes of "
+                f"{parity.frame_count} frames, {parity.median_px:.2g} px off in the median, "
+                f"{parity.p99_px:.2g} px at the 99th percentile"
+            )
+    return lines
 
 
 def run_remove(arguments: argparse.Namespace) -> int:

@@ -73,7 +73,16 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
 def _add_poses(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("poses").add_argument
     add(
-        "--peak-threshold", type=between(0, 1), metavar="T", help="least confidence of a node (0.2)"
+        "--peak-threshold",
+        type=between(0, 1),
+        metavar="T",
+        help="least confidence of a node (the model's own, usually 0.2)",
+    )
+    add(
+        "--crop-peak-threshold",
+        type=between(0, 1),
+        metavar="T",
+        help="least confidence of a node in a crop, for two stages (--peak-threshold if given)",
     )
     add("--max-instances", type=positive_int, metavar="N", help="most instances in a frame")
     add("--batch-size", type=positive_int, metavar="B", help="frames in one request (16)")
