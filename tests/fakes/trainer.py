@@ -95,6 +95,7 @@ def main() -> None:
         state |= json.loads(checkpoint.read_text())
     sys.stdout.write(f"training on {len(labels)} files of labels\n")
     write(run / "config.json", json.dumps(config))
+    write(run / "pid", str(os.getpid()))
     talk.say("train_begin", logs=None)
     for epoch in range(int(state["epoch"]), fake["epochs"]):
         talk.say("epoch_begin", epoch=epoch, logs=None)

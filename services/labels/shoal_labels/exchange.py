@@ -64,7 +64,7 @@ class Exchange:
         if not await asyncio.to_thread(h5py.is_hdf5, path):
             raise InvalidArgument(
                 "LABELS_UNREADABLE",
-                f"{path} is not a SLEAP file; give a .slp or a .pkg.slp.",
+                f"{path} is not a SLEAP file (HDF5); give a .slp or a .pkg.slp.",
                 path=path,
             )
         return await asyncio.to_thread(sha256, path)
@@ -162,7 +162,7 @@ class Exchange:
 
 
 async def _check_exists(path: Path) -> None:
-    if not await asyncio.to_thread(path.is_file):
+    if not await asyncio.to_thread(path.exists):
         raise NotFound("LABELS_NOT_FOUND", f"There is no file {path}.", path=path)
 
 

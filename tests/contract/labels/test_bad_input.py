@@ -92,6 +92,10 @@ def importing(file: Callable[[Ensemble], str], parent: str = PARENT) -> Callable
     )
 
 
+def probing(file: Callable[[Ensemble], str]) -> Callable[[Ensemble], Any]:
+    return lambda labels: labels.stub.ProbeLabels(pb.ProbeLabelsRequest(uri=file(labels)))
+
+
 def exporting(file: Callable[[Ensemble], str] | str, *names: str) -> Callable[[Ensemble], Any]:
     def call(labels: Ensemble) -> Any:
         uri = str(labels.files / file) if isinstance(file, str) else file(labels)
@@ -196,7 +200,11 @@ BAD_INPUT: list[Case] = [
     ("DataLoss", "SEGMENT_DAMAGED", "checksum", reading_damage),
     ("DataLoss", "SEGMENT_DAMAGED", "checksum", exporting_damage),
     ("NotFound", "LABELS_NOT_FOUND", "no file", importing(lambda labels: f"{labels.files}/x.slp")),
+    ("NotFound", "LABELS_NOT_FOUND", "no file", probing(lambda labels: f"{labels.files}/x.slp")),
     ("InvalidArgument", "LABELS_UNREADABLE", "no SLEAP file", importing(text_file)),
+    ("InvalidArgument", "LABELS_UNREADABLE", "not a SLEAP", probing(text_file)),
+    ("InvalidArgument", "LABELS_UNREADABLE", "folder.slp", probing(folder)),
+    ("PermissionDenied", "PATH_OUTSIDE_ROOTS", "allowed", probing(lambda _: "/etc/passwd")),
     ("InvalidArgument", "LABELS_UNREADABLE", "truncated", importing(truncated)),
     ("InvalidArgument", "LABELS_UNREADABLE", "KeyError", importing(other_hdf5)),
     ("InvalidArgument", "LABELS_UNREADABLE", "folder.slp", importing(folder)),

@@ -1,7 +1,9 @@
 """What every client of shoal.labels.v1 may rely on, over a real socket."""
 
 import asyncio
+import hashlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -157,6 +159,19 @@ async def test_importing_again_returns_what_is_there(labels: Ensemble) -> None:
     assert found.video.uri == str(video)
     got = await labels.stub.GetLabelSet(pb.GetLabelSetRequest(name=found.name))
     assert got.label_set == found
+
+
+async def test_a_file_of_labels_is_known_by_its_bytes_wherever_it_lies(labels: Ensemble) -> None:
+    path = real_file(labels)
+    moved = shutil.copy(path, labels.files / "moved.slp")
+    first, second = [
+        await labels.stub.ProbeLabels(pb.ProbeLabelsRequest(uri=uri))
+        for uri in (path.as_uri(), str(moved))
+    ]
+    assert (first.uri, second.uri) == (str(path), str(moved))
+    assert (
+        first.content_hash == second.content_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    )
 
 
 async def test_a_deleted_import_can_be_imported_again(labels: Ensemble) -> None:

@@ -56,12 +56,13 @@ class Training:
             InvalidArgument: JOB_NOT_TRAINING.
             Unavailable: the orchestrator cannot be reached (any more).
         """
-        while True:
+        has_ended = False
+        while not has_ended:
+            # A job that has ended may still have pages of events to tell.
             for news in self._news(name, since, period_s):
                 since = max((since, *(event.number for event in news.events)))
+                has_ended = news.job.state.has_ended
                 yield news
-                if news.job.state.has_ended:
-                    return
 
     def stop(self, name: str, *, stage: str = "") -> TrainingJob:
         """Asks a job to finish cleanly: the best weights so far become its model.
