@@ -15,20 +15,22 @@ class OrchestratorConfig(ServerConfig):
     """
 
     home: Path
-    """Folder of the durable state; the ledger is `jobs/ledger.db` in it. On a local disk."""
+    """Folder of the durable state; the ledger is `jobs/ledger.db` in it, the files of training jobs
+    are in `jobs/artifacts`. On a local disk."""
     decode_target: str
     """Where videos are probed: host:port or unix:/path."""
     serving_target: str
     """Where model names are resolved: host:port or unix:/path."""
     labels_target: str | None = None
-    """Where a job's centroids are looked up when it is created. None: nowhere; centroids that
-    do not exist are then noticed by the first worker, and fail the job."""
+    """Where a job's centroids and files of labels are looked up when it is created. None: nowhere;
+    centroids that do not exist are then noticed by the first worker, and fail the job, and training
+    is refused."""
     segment_frame_count: int = 1024
     """Frames of a segment, for about a minute of work: what a lost worker costs at most."""
     lease_seconds: float = 10.0
     """A worker that is not heard of for so long loses its task."""
     max_attempts: int = 3
-    """Leases of a task before its job fails."""
+    """Leases of a task before its job fails; of training, those that get no further."""
 
     def __post_init__(self) -> None:
         # Workers are told the duration of a lease in whole milliseconds.
