@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import sleap_io as sio
 
-from shoal_media.labels_file import read_labels
 from shoal_cli.main import main
+from shoal_media.labels_file import read_labels
 
 POINTS = np.array([[10.0, 10.0], [30.0, 10.0], [30.0, 40.0]])
 
@@ -20,13 +20,15 @@ def write(
     video: str = "/far/away/clip.mp4",
     *,
     predicted: bool = False,
+    tracks: tuple[tuple[str, str], ...] = (),
 ) -> Path:
-    """A file of two frames with two animals each, 200 px apart."""
+    """A file of two frames with two animals each, 200 px apart; `tracks` are those of a frame."""
     skeleton = sio.Skeleton(list(nodes), edges=[(nodes[0], nodes[1])])
     source = sio.Video(filename=video, open_backend=False)
     order = [("head", "thorax", "tail").index(node) for node in nodes if node != "other"]
     frames = []
-    for index in (3, 5):
+    named = {name: sio.Track(name) for pair in tracks for name in sorted(pair)}
+    for row, index in enumerate((3, 5)):
         animals = [POINTS[order] + shift_px + offset for offset in (0.0, 200.0)]
         instances = [
             sio.PredictedInstance.from_numpy(
@@ -36,6 +38,8 @@ def write(
             else sio.Instance.from_numpy(points, skeleton=skeleton)
             for points in animals
         ]
+        for instance, name in zip(instances, tracks[row] if tracks else (), strict=False):
+            instance.track = named[name]
         frames.append(sio.LabeledFrame(video=source, frame_idx=index, instances=instances))
     sio.save_slp(sio.Labels(frames), str(path))
     return path
@@ -72,6 +76,25 @@ def test_every_node_has_figures_of_its_own(tmp_path: Path) -> None:
     assert [node["name"] for node in nodes] == ["head", "thorax", "tail"]
     assert {node["truth_count"] for node in nodes} == {4}
     assert [node["dist_p95_px"] for node in nodes] == pytest.approx([3 * np.sqrt(2)] * 3)
+
+
+AB, BA = ("a", "b"), ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("tracks", "idf1", "switch_count"), [((AB, AB), 1.0, 0), ((BA, BA), 1.0, 0), ((AB, BA), 0.5, 2)]
+)
+def test_identities_count_where_both_files_have_tracks(
+    tmp_path: Path, tracks: tuple[tuple[str, str], ...], idf1: float, switch_count: int
+) -> None:
+    truth = write(tmp_path / "gt.slp", tracks=(AB, AB))
+    found = figures(truth, write(tmp_path / "pr.slp", predicted=True, tracks=tracks), tmp_path)
+    assert (found["idf1"], found["switch_count"]) == (idf1, switch_count)
+
+
+def test_identities_of_poses_without_tracks_are_no_figure(tmp_path: Path) -> None:
+    truth = write(tmp_path / "gt.slp", tracks=(AB, AB))
+    assert "idf1" not in figures(truth, write(tmp_path / "pr.slp", predicted=True), tmp_path)
 
 
 def test_nodes_are_matched_by_name(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Axis legend: N nodes.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,26 @@ from numpy.typing import NDArray
 from shoal_cli import messages
 from shoal_core.errors import InvalidArgument
 from shoal_core.metrics import PoseAccuracy, evaluate, pair_frames
+from shoal_core.metrics.identity import IdentityAccuracy, identity_accuracy
 from shoal_core.metrics.nodes import NodeAccuracy, node_accuracy
-from shoal_core.pose import FramePoses
+from shoal_core.pose import NO_TRACK, FramePoses
 from shoal_media.labels_file import LabelsFile, VideoPoses, find_video, read_labels
 
+Pairs = list[tuple[FramePoses, FramePoses]]
 
-def evaluate_files(
-    truth_path: Path, predicted_path: Path
-) -> tuple[PoseAccuracy, tuple[NodeAccuracy, ...]]:
-    """Returns the accuracy of predictions over the labelled frames of the truth, also by node.
+
+@dataclass(frozen=True)
+class FileAccuracy:
+    """How right a file of predictions is."""
+
+    poses: PoseAccuracy
+    nodes: tuple[NodeAccuracy, ...]
+    identities: IdentityAccuracy | None
+    """Summed over the videos; None where labels or predictions have no tracks."""
+
+
+def evaluate_files(truth_path: Path, predicted_path: Path) -> FileAccuracy:
+    """Returns the accuracy of predictions over the labelled frames of the truth.
 
     Videos are matched by file name, frames by index, nodes by name.
 
@@ -31,14 +43,31 @@ def evaluate_files(
     truth = read_labels(truth_path, prefer="user")
     predicted = read_labels(predicted_path, prefer="predicted")
     order_N = _node_order(truth, predicted)
-    pairs: list[tuple[FramePoses, FramePoses]] = []
+    videos: list[Pairs] = []
     for video in truth.videos:
         if not video.frames:
             continue
         other = _counterpart(video, truth, predicted)
         _warn_of_gaps(video, other)
-        pairs += pair_frames(video.frames, [_reordered(frame, order_N) for frame in other.frames])
-    return evaluate(pairs), node_accuracy(pairs, truth.skeleton.nodes)
+        reordered = [_reordered(frame, order_N) for frame in other.frames]
+        videos.append(pair_frames(video.frames, reordered))
+    pairs = [pair for of_video in videos for pair in of_video]
+    return FileAccuracy(
+        poses=evaluate(pairs),
+        nodes=node_accuracy(pairs, truth.skeleton.nodes),
+        identities=_identities(videos),
+    )
+
+
+def _identities(videos: Sequence[Pairs]) -> IdentityAccuracy | None:
+    """Returns the sum of the counts of each video: a track is one animal within its video."""
+    for side in (0, 1):
+        if not any((pair[side].track_indices_I != NO_TRACK).any() for p in videos for pair in p):
+            return None
+    counts = [identity_accuracy(pairs) for pairs in videos]
+    return IdentityAccuracy(
+        *(sum(getattr(count, field.name) for count in counts) for field in fields(IdentityAccuracy))
+    )
 
 
 def _counterpart(video: VideoPoses, truth: LabelsFile, predicted: LabelsFile) -> VideoPoses:

@@ -19,7 +19,12 @@ _MEANINGS = {
     "visibility_recall": "fraction of the labelled nodes that are predicted",
     "matched_count": "labelled instances that were found",
     "missed_count": "labelled instances that were not",
+    "idf1": "instances under the right identity (IDF1)",
+    "mota": "1 - missed, false and switched instances per labelled one",
+    "switch_count": "times that an animal goes on under another track",
 }
+_IDENTITIES = ("idf1", "mota", "switch_count")
+"""Figures of files with tracks."""
 
 
 def add_to(commands: "Commands") -> None:
@@ -47,11 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
     from shoal_cli.evaluation import evaluate_files
     from shoal_cli.files import write_whole
 
-    poses, nodes = evaluate_files(arguments.truth, arguments.predicted)
-    figures = dataclasses.asdict(poses)
+    accuracy = evaluate_files(arguments.truth, arguments.predicted)
+    figures = dataclasses.asdict(accuracy.poses)
+    identities = accuracy.identities
+    if identities is not None:
+        figures |= {name: getattr(identities, name) for name in _IDENTITIES}
     for name, meaning in _MEANINGS.items():
-        print(f"{name:20} {_text(figures[name]):>9}  {meaning}")
-    figures["nodes"] = [dataclasses.asdict(node) for node in nodes]
+        if name in figures:
+            print(f"{name:20} {_text(figures[name]):>9}  {meaning}")
+    figures["nodes"] = [dataclasses.asdict(node) for node in accuracy.nodes]
     _print_nodes(figures["nodes"])
     if arguments.json is not None:
         write_whole(arguments.json, json.dumps(figures, indent=2) + "\n")
