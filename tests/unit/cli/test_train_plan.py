@@ -55,7 +55,8 @@ def test_the_program_hears_the_request_and_its_answer_is_the_plan() -> None:
 
 
 def test_what_the_program_refuses_is_an_error_with_its_reason() -> None:
-    script = "print(json.dumps({'error': {'reason': 'CONFIG_INVALID', 'message': 'No such key.'}}))"
+    refusal = InvalidArgument("CONFIG_INVALID", "No such key.").to_fields()
+    script = f"print(json.dumps({{'error': {refusal!r}}}))"
     with pytest.raises(InvalidArgument, match="No such key") as caught:
         plan_training(TrainRequest(labels=("/a.slp",)), planner(script))
     assert caught.value.reason == "CONFIG_INVALID"

@@ -59,6 +59,15 @@ def recipe(name_or_file: str, kind: ModelKind, labels: Sequence[str]) -> Trainin
     return config
 
 
+def kind_of_file(path: Path, labels: Sequence[str]) -> ModelKind:
+    """Returns what the network of a recipe's file finds.
+
+    Raises:
+        InvalidArgument: CONFIG_INVALID or PROFILE_INVALID.
+    """
+    return _of_file(path, labels).kind
+
+
 def _of_file(path: Path, labels: Sequence[str]) -> TrainingConfig:
     values = read_object(path)
     if "kind" not in values:

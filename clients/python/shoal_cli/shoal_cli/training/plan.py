@@ -1,7 +1,7 @@
 """What `shoal train` is to do: resolved and described by the training program.
 
 The command itself never loads PyTorch, so the program runs as a process of its own and answers in
-JSON (`python -m shoal_training.plan`).
+JSON (`python -m shoal_training.planning`).
 """
 
 import importlib.util
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from shoal_client import TrainingSpec, TrainingStage
-from shoal_core.errors import FailedPrecondition, Internal, InvalidArgument
+from shoal_core.errors import FailedPrecondition, Internal, InvalidArgument, ShoalError
 
-PLANNER = (sys.executable, "-P", "-m", "shoal_training.plan")
+PLANNER = (sys.executable, "-P", "-m", "shoal_training.planning")
 """The program that plans."""
 
 
@@ -77,7 +77,7 @@ def plan_training(request: TrainRequest, command: Sequence[str] = PLANNER) -> Tr
 
     Raises:
         FailedPrecondition: PART_NOT_INSTALLED.
-        InvalidArgument: what the program says about labels, recipe or settings.
+        ShoalError: what the program says about labels, recipe or settings.
         Internal: PLANNER_FAILED when it ends without an answer.
     """
     if command is PLANNER and importlib.util.find_spec("shoal_training") is None:
@@ -95,7 +95,7 @@ def plan_training(request: TrainRequest, command: Sequence[str] = PLANNER) -> Tr
         why = said[-1] if said else f"status {done.returncode}"
         raise Internal("PLANNER_FAILED", f"The training program does not plan ({why}).") from error
     if "error" in answer:
-        raise InvalidArgument(answer["error"]["reason"], answer["error"]["message"])
+        raise ShoalError.from_fields(answer["error"])
     return TrainPlan(
         labels=tuple(answer["labels"]),
         validation_labels=tuple(answer["validation_labels"]),
