@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from shoal_cli.commands import (
+    demo,
     doctor,
     down,
     evaluate,
@@ -62,4 +63,5 @@ def build_parser() -> argparse.ArgumentParser:
     down.add_to(commands)
     status.add_to(commands)
     doctor.add_to(commands)
+    demo.add_to(commands)
     return parser
