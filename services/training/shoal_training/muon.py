@@ -54,7 +54,7 @@ class Muon(Optimizer):
         super().__init__([group for group in groups if group["params"]], {"lr": learning_rate})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override] # no closures here
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
         """Moves the weights by one step."""
         for group in self.param_groups:
             rate = group["lr"] * (group["factor"] or 1.0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal_training.augment.articulation import Places
 
-_KNOT_PX = 4
+_KNOT_PX = 8
 """Pixels of the result between knots; the map is linear between them."""
 _ITERATIONS = 8
 _NEAR_PX = 1.0
@@ -46,7 +46,7 @@ class Warp:
     def image(self, source_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns the result (H, W, C); black where it shows what lies outside the source."""
         # An empty array for the second map, which the stubs would have, gives noise (OpenCV 5.0).
-        shown = cv2.remap(  # type: ignore[call-overload] -- None is not in its stubs
+        shown = cv2.remap(  # type: ignore[call-overload]  # None is not in its stubs
             source_HWC, self.sources_HW2, None, cv2.INTER_LINEAR
         )
         return np.asarray(shown, np.uint8).reshape(*self.sources_HW2.shape[:2], -1)
