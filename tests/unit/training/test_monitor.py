@@ -79,7 +79,17 @@ def viewer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Viewer]:
 
 
 def _batch(step: int) -> BatchReport:
-    return BatchReport(epoch=0, batch=step, batches=9, step=step, loss=1.0, learning_rate=1e-4)
+    return BatchReport(
+        epoch=0,
+        batch=step,
+        batches=9,
+        epochs=1,
+        step=step,
+        loss=1.0,
+        learning_rate=1e-4,
+        samples_per_s=1.0,
+        remaining_s=None,
+    )
 
 
 def test_a_viewer_gets_every_message_of_a_run_as_sleap_shapes_them(
