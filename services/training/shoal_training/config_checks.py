@@ -52,7 +52,7 @@ def check_config(config: TrainingConfig) -> None:
 def max_stride(network: NetworkConfig) -> int:
     """Returns the network's input pixels per pixel of its coarsest features."""
     if isinstance(network, CompactConfig):
-        return network.patch * 2 ** (len(network.filters) - 1)
+        return network.patch << (len(network.filters) - 1)
     return network.max_stride
 
 

@@ -65,9 +65,9 @@ def _inside(labelled: LabelledSet) -> LabelledSet:
         height, width = labelled.frame_size_px(frame)
         points_IN2 = frame.points_px_IN2
         # A pixel reaches half a pixel to every side of its centre; SLEAP's own labels use it all.
-        within_IN = (points_IN2 >= -0.5).all(axis=2) & (
-            points_IN2 <= (width - 0.5, height - 0.5)
-        ).all(axis=2)
+        high_2 = np.array((width - 0.5, height - 0.5))
+        is_low_IN2, is_high_IN2 = points_IN2 >= -0.5, points_IN2 <= high_2
+        within_IN = np.asarray((is_low_IN2 & is_high_IN2).all(axis=2), np.bool_)
         outside_IN = ~within_IN & ~np.isnan(points_IN2).any(axis=2)
         lost_count += int(outside_IN.sum())
         kept_I = within_IN.any(axis=1)

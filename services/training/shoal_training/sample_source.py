@@ -6,6 +6,7 @@ Axis legend: I instances, N nodes, H W pixels, C channels, 2 = (x, y).
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,7 +98,10 @@ class SampleSource:
         if config.data.cache == "none":
             self._places = [place for frame in frames for place in self._all_places(frame)]
         else:
-            self._places = self._keep(frames)
+            with ExitStack() as on_failure:
+                on_failure.callback(self._store.close)
+                self._places = self._keep(frames)
+                on_failure.pop_all()
 
     def __len__(self) -> int:
         """Returns the number of samples."""

@@ -56,7 +56,8 @@ class DiskStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- closed by `close`
+        # Unbuffered: what a full disk did not take must not be tried again when it is closed.
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 -- see `close`
         self._places: list[tuple[int, tuple[int, ...]]] = []
         self._end = 0
 
@@ -66,9 +67,10 @@ class DiskStore:
         Raises:
             ResourceExhausted: DISK_FULL.
         """
+        rest = memoryview(image_HWC.tobytes())
         try:
-            self._file.write(np.ascontiguousarray(image_HWC).data)
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise ResourceExhausted(
                 "DISK_FULL",
