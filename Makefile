@@ -84,6 +84,12 @@ accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predicti
 identities: setup ## Identities of the bottom-up ID model on a whole recording, against SLEAP's
 	$(BIN)/python -m tests.benchmarks.identities
 
+.PHONY: bench-training
+bench-training: setup ## Models after ten minutes of training (hours; goes on where it was left)
+	$(BIN)/python -m tests.benchmarks.training -o training-bench
+	$(BIN)/python -m tests.benchmarks.training_identities -o training-bench
+	$(BIN)/python -m tests.benchmarks.training_openfield -o training-bench
+
 .PHONY: soak
 soak: setup ## Memory of every process over a video of 100,000 frames (10 minutes)
 	$(BIN)/python -m tests.benchmarks.soak
