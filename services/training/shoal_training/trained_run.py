@@ -14,8 +14,7 @@ from shoal_training.heads import head_specs
 from shoal_training.model_spec import ModelSpec, model_spec
 from shoal_training.networks import PoseNetwork, build_network
 from shoal_training.predict import Predictor
-
-CONFIG = "config.json"
+from shoal_training.run_folder import CONFIG
 
 
 @dataclass(frozen=True, eq=False)
