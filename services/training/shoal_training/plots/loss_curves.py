@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from shoal_core.errors import InvalidArgument
 from shoal_training.plots.picture import COLOURS, picture
 
+_FEW_EPOCHS = 15
 Columns = dict[str, NDArray[np.float64]]
 
 
@@ -43,21 +44,24 @@ def draw_loss_curves(path: Path, columns: Columns) -> None:
         ResourceExhausted: DISK_FULL.
     """
     minutes = columns["seconds"] / 60
+    # A line through few epochs, or one, would hardly be seen.
+    marker = "o" if len(minutes) <= _FEW_EPOCHS else None
     with picture(path, 7.0, 5.0) as figure:
         losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        losses.plot(minutes, columns["loss"], color=COLOURS[0], label="training")
+        losses.plot(minutes, columns["loss"], color=COLOURS[0], marker=marker, label="training")
         if np.isfinite(columns["val_loss"]).any():
-            losses.plot(minutes, columns["val_loss"], color=COLOURS[1], label="validation")
+            valid = columns["val_loss"]
+            losses.plot(minutes, valid, color=COLOURS[1], marker=marker, label="validation")
         best = np.flatnonzero(columns["is_best"] > 0)[-1:]
         kept = np.where(np.isnan(columns["val_loss"]), columns["loss"], columns["val_loss"])
         losses.plot(minutes[best], kept[best], "*", color="black", markersize=11, label="best")
         losses.set(ylabel="loss (logarithmic)", yscale="log")
         losses.legend(frameon=False)
-        rates.plot(minutes, columns["learning_rate"], color=COLOURS[2])
+        rates.plot(minutes, columns["learning_rate"], color=COLOURS[2], marker=marker)
         rates.set(xlabel="time (min)", ylabel="learning rate", ylim=(0, None), xlim=(0, None))
         for axes in (losses, rates):
             axes.grid(color="0.9")
-        losses.set_title(f"{len(minutes)} epochs", fontsize=10)
+        losses.set_title(f"epochs: {len(minutes)}", fontsize=10)
 
 
 def _unreadable(path: Path, why: str) -> InvalidArgument:
