@@ -62,8 +62,7 @@ def main() -> None:
             name=f"openfield-{given.recipe}-{seed}-{given.budget:g}s", config=config, tests=()
         )
         folder = given.output / run.name
-        if not (folder / "run" / "metrics.json").exists():
-            train(run, folder)
+        train(run, folder)
         trained = open_trained_run(folder / "run")
         with read_labelled_set([labels], channels=trained.spec.channels) as labelled:
             split = read_split(folder / "run" / "split.json", frame_count=len(labelled.frames))

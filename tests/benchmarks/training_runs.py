@@ -20,6 +20,7 @@ from shoal_training.checkpoint import LAST, Last, load_last
 from shoal_training.config import ModelKind, TrainingConfig
 from shoal_training.config_file import apply_settings, write_config
 from shoal_training.evaluate import evaluate_frames
+from shoal_training.finish import MODEL
 from shoal_training.labelled_set import read_labelled_set
 from shoal_training.recipes import recipe
 from shoal_training.scored_frames import score_frames
@@ -102,7 +103,12 @@ def scores(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def train(run: Run, folder: Path) -> None:
-    """Trains in a process of its own; checkpoints of the marks are kept beside the run."""
+    """Trains in a process of its own; checkpoints of the marks are kept beside the run.
+
+    A run whose model was exported, which is done last, is not trained again.
+    """
+    if (folder / "run" / MODEL).exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     write_config(run.config, folder / "wanted.json")
     command = [sys.executable, "-m", "shoal_training", str(folder / "wanted.json")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from shoal_core.errors import NotFound
+from shoal_core.errors import FailedPrecondition, NotFound
 from shoal_media.labels_file import read_labels
 from shoal_training.checkpoint import load_best
 from shoal_training.config import TrainingConfig
@@ -46,6 +46,7 @@ def open_trained_run(folder: Path, weights: dict[str, torch.Tensor] | None = Non
         NotFound: RUN_NOT_FOUND when the folder is none of a run; CHECKPOINT_MISSING before the
             first epoch is over; LABELS_NOT_FOUND.
         DataLoss: CHECKPOINT_DAMAGED.
+        FailedPrecondition: WEIGHTS_DIFFER when the weights are of another network.
         InvalidArgument: CONFIG_INVALID.
     """
     run = folder if (folder / CONFIG).is_file() else folder.parent
@@ -61,5 +62,13 @@ def open_trained_run(folder: Path, weights: dict[str, torch.Tensor] | None = Non
     classes = config.heads.classes
     heads = head_specs(config.kind, config.heads, skeleton, len(classes))
     network = build_network(config.network, config.data.channels or 1, heads)
-    network.load_state_dict(load_best(run).network if weights is None else weights)
+    try:
+        network.load_state_dict(load_best(run).network if weights is None else weights)
+    except RuntimeError as error:  # what PyTorch says lists every tensor
+        raise FailedPrecondition(
+            "WEIGHTS_DIFFER",
+            f"The weights of {run} are of another network than its {CONFIG} describes; use the "
+            "version of Shoal that trained it, or train it anew.",
+            folder=run,
+        ) from error
     return TrainedRun(config, model_spec(config, network, skeleton, classes), network.eval())

@@ -1,6 +1,7 @@
 """`python -m shoal_training.evaluate` on the folder of a run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from shoal_training.checkpoint import Best, save_best
 from shoal_training.config import ConfmapsHead, DataConfig, HeadsConfig, TrainingConfig, UNetConfig
-from shoal_training.config_file import write_config
+from shoal_training.config_file import read_config, write_config
 from shoal_training.evaluate import evaluate_split, main
 from shoal_training.heads import head_specs
 from shoal_training.labelled_set import read_labelled_set
@@ -89,6 +90,15 @@ def test_what_cannot_be_scored_is_one_line_with_the_cure(
         assert error.startswith("error: ")
         assert error.count("\n") == 1
         assert said in error
+
+
+def test_weights_of_another_network_are_refused(
+    run: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = read_config(run / "config.json")
+    write_config(replace(config, network=UNetConfig(filters=6)), run / "config.json")
+    assert main([str(run), str(labels)]) == 2
+    assert "another network than its config.json describes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [("--frames", "7"), ("--every", "0"), ("--class", "a")])
