@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from shoal_training.config import ModelKind, TrainingConfig, UNetConfig
+from shoal_training.config import (
+    HardMining,
+    ModelKind,
+    OptimizationConfig,
+    TrainingConfig,
+    UNetConfig,
+)
 from shoal_training.model_spec import ModelSpec
 
 SLEAP_NN_VERSION = "0.3.5"
@@ -45,7 +51,25 @@ def sleap_nn_config(
             "head_configs": {**heads, kind: _heads(config, spec)},
             "total_params": parameter_count,
         },
-        "trainer_config": {},
+        "trainer_config": _trainer(config.optimization),
+    }
+
+
+def _trainer(optimization: OptimizationConfig) -> Fields:
+    """Returns what sleap-nn asks for even where it only infers."""
+    optimizer, mining = optimization.optimizer, optimization.hard_mining or HardMining()
+    return {
+        "max_epochs": optimization.epochs,
+        "optimizer_name": "Adam" if optimizer.type == "adam" else "AdamW",
+        "optimizer": {"lr": optimizer.learning_rate, "amsgrad": optimizer.amsgrad},
+        "lr_scheduler": None,
+        "online_hard_keypoint_mining": {
+            "online_mining": optimization.hard_mining is not None,
+            "hard_to_easy_ratio": mining.hard_to_easy_ratio,
+            "min_hard_keypoints": mining.min_hard_nodes,
+            "max_hard_keypoints": mining.max_hard_nodes,
+            "loss_scale": mining.loss_scale,
+        },
     }
 
 
