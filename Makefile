@@ -90,6 +90,15 @@ bench-training: setup ## Models after ten minutes of training (hours; goes on wh
 	$(BIN)/python -m tests.benchmarks.training_identities -o training-bench
 	$(BIN)/python -m tests.benchmarks.training_openfield -o training-bench
 
+.PHONY: check-backbones
+check-backbones: setup ## Every encoder of timm that is offered: train a step, export (own environment, 7 GB)
+	$(PYTHON) -m venv .venv-backbones
+	.venv-backbones/bin/pip install --quiet --disable-pip-version-check -c constraints.txt hatchling onnxruntime
+	.venv-backbones/bin/pip install --quiet --disable-pip-version-check "torch===2.13.0" torchvision timm
+	.venv-backbones/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
+		-e services/core -e services/media -e "services/training[backbones]"
+	.venv-backbones/bin/python -m tests.backbones
+
 .PHONY: soak
 soak: setup ## Memory of every process over a video of 100,000 frames (10 minutes)
 	$(BIN)/python -m tests.benchmarks.soak
@@ -102,5 +111,5 @@ demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, rend
 
 .PHONY: clean
 clean: ## Remove what the targets above have made
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
+	rm -rf .venv .venv-backbones demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
 	find protos/shoal -name '*_pb2*.py*' -delete

@@ -22,6 +22,7 @@ OPSET = 18
 IR_VERSION = 9
 """The intermediate representation that goes with opset 18."""
 INPUT = "input"
+_TRACED_STRIDES = 4
 
 
 def export_graph(network: PoseNetwork) -> onnx.ModelProto:
@@ -32,8 +33,10 @@ def export_graph(network: PoseNetwork) -> onnx.ModelProto:
     """
     inference = copy.deepcopy(network).cpu().float().inference_network().eval()
     heads = inference.heads
-    side = 2 * network.max_stride
-    batch, rows, columns = Dim("batch"), Dim("rows"), Dim("columns")
+    # Large enough for encoders that do not pad; what is traced holds for smaller images, too.
+    side = _TRACED_STRIDES * network.max_stride
+    batch = Dim("batch")
+    rows, columns = (Dim(name, min=_TRACED_STRIDES) for name in ("rows", "columns"))
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             inference,

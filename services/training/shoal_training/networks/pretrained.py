@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from shoal_core.errors import FailedPrecondition, InvalidArgument
 from shoal_training.config import PretrainedConfig
@@ -18,6 +19,9 @@ from shoal_training.networks.decoder import Decoder, DecoderSpec
 from shoal_training.networks.encoder_weights import load_encoder_weights
 from shoal_training.networks.pyramid import Backbone, Pyramid
 from shoal_training.networks.strides import doublings
+
+_WITHOUT_PADDING = ("inception",)
+"""Families whose features are smaller than 1 / stride of the image: borders are not padded."""
 
 
 class Pretrained(Backbone):
@@ -38,6 +42,7 @@ class Pretrained(Backbone):
         self.encoder, strides, widths = _make_encoder(config)
         self.max_stride = config.max_stride
         self._strides = strides
+        self._needs_fitting = any(word in config.encoder for word in _WITHOUT_PADDING)
         settings = self.encoder.pretrained_cfg if hasattr(self.encoder, "pretrained_cfg") else {}
         self.register_buffer("mean", _column(settings.get("mean", (0.5,) * 3)))
         self.register_buffer("std", _column(settings.get("std", (0.5,) * 3)))
@@ -70,8 +75,17 @@ class Pretrained(Backbone):
         """Returns the features of the one stack."""
         rgb = images_BCHW.expand(-1, 3, -1, -1)
         features = self.encoder((rgb - self.mean) / self.std)
-        skips = dict(zip(self._strides, features, strict=True))
+        skips = {
+            stride: _fitted(feature, images_BCHW, stride) if self._needs_fitting else feature
+            for stride, feature in zip(self._strides, features, strict=True)
+        }
         return [self.decoder(skips[self.max_stride], skips)]
+
+
+def _fitted(feature: Tensor, images: Tensor, stride: int) -> Tensor:
+    """Returns the feature at 1 / stride of the images' size (bilinear)."""
+    size = (images.shape[2] // stride, images.shape[3] // stride)
+    return functional.interpolate(feature, size=size, mode="bilinear")
 
 
 def _column(values: tuple[float, ...]) -> Tensor:

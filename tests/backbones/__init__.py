@@ -1,0 +1,1 @@
+"""Every encoder that is offered, in an environment with timm: `make check-backbones`."""
