@@ -14,6 +14,8 @@ class FakeLabelSets(labels_pb2_grpc.LabelsServiceServicer):
         self.names: set[str] = set()
         self.files: dict[str, str] = {}
         """Hashes of files of labels, by their paths."""
+        self.segments: dict[str, list[labels_pb2.Segment]] = {}
+        """Of label sets that can be exported, by their names."""
 
     def add_file(self, path: Path) -> None:
         """Knows a file of labels as it is now."""
@@ -29,3 +31,12 @@ class FakeLabelSets(labels_pb2_grpc.LabelsServiceServicer):
         if request.uri not in self.files:
             raise NotFound("LABELS_NOT_FOUND", f"There is no file {request.uri}.")
         return labels_pb2.ProbeLabelsResponse(uri=request.uri, content_hash=self.files[request.uri])
+
+    async def ListSegments(self, request, context):
+        if request.parent not in self.segments:
+            raise NotFound("LABEL_SET_NOT_FOUND", f"There is no {request.parent}.")
+        return labels_pb2.ListSegmentsResponse(segments=self.segments[request.parent])
+
+    async def DownloadLabels(self, request, context):
+        for name in request.label_sets:
+            yield labels_pb2.DownloadLabelsResponse(chunk=name.encode())

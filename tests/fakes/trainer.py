@@ -86,12 +86,16 @@ def main() -> None:
     arguments = parser.parse_args()
     config = json.loads(arguments.configuration.read_text())
     fake, run = config["fake"], arguments.run_folder
-    labels = [Path(path).read_text() for path in config["data"]["labels"]]
+    labels = [Path(path).read_bytes() for path in config["data"]["labels"]]
     talk = Talk(config["monitor"])
     checkpoint = run / "checkpoints" / "last.pt"
     resumed = arguments.resume and checkpoint.exists()
     state = {"epoch": 0.0, "weight": 0.0, "lr": 1e-3}
     if resumed:
+        begun_with = json.loads((run / "config.json").read_text())
+        if begun_with["data"] != config["data"]:
+            sys.stderr.write("The run was begun with other data.\n")
+            sys.exit(2)
         state |= json.loads(checkpoint.read_text())
     sys.stdout.write(f"training on {len(labels)} files of labels\n")
     write(run / "config.json", json.dumps(config))

@@ -5,11 +5,12 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 
@@ -105,6 +106,23 @@ class Exchange:
         finally:
             partial.unlink(missing_ok=True)
         return frame_count, instance_count
+
+    @asynccontextmanager
+    async def exported(self, keys: Sequence[LabelSetKey]) -> AsyncIterator[BinaryIO]:
+        """Yields label sets as one SLEAP file, which has no name any more.
+
+        Raises:
+            ShoalError: Those of `export_labels`.
+        """
+        folder = self._store.folder / SEGMENTS
+        path = folder / f"export-{uuid.uuid4().hex[:12]}.slp"  # swept if the process dies here
+        try:
+            await self.export_labels(keys, path)
+            file = await asyncio.to_thread(path.open, "rb")
+        finally:
+            path.unlink(missing_ok=True)
+        with file:
+            yield file
 
     async def _read(
         self, project: str, path: Path, target: Path

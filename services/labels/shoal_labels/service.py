@@ -1,5 +1,6 @@
 """Serves shoal.labels.v1.LabelsService."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -12,6 +13,8 @@ from shoal_common.roots import AllowedRoots
 from shoal_labels import convert
 from shoal_labels.exchange import Exchange
 from shoal_labels.store import LabelStore
+
+_CHUNK_BYTES = 1 << 20
 
 
 class LabelsService(pb_grpc.LabelsServiceServicer):
@@ -126,3 +129,12 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
             keys, output, video_uris, convert.provenance(request.provenance_json)
         )
         return pb.ExportLabelsResponse(frame_count=frame_count, instance_count=instance_count)
+
+    async def DownloadLabels(
+        self, request: pb.DownloadLabelsRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadLabelsResponse]:
+        """Streams label sets as one SLEAP file."""
+        keys = [convert.label_set_key(name) for name in request.label_sets]
+        async with self._exchange.exported(keys) as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                yield pb.DownloadLabelsResponse(chunk=chunk)

@@ -16,7 +16,7 @@ from shoal_orchestrator.config import OrchestratorConfig
 from shoal_orchestrator.dispatcher import Dispatcher
 from shoal_orchestrator.leases import Leases
 from shoal_orchestrator.ledger import Ledger
-from shoal_orchestrator.peers import LabelFiles, LabelSets, Models, Videos
+from shoal_orchestrator.peers import LabelSets, Models, TrainingLabels, Videos
 from shoal_orchestrator.schema import sqlite_url
 from shoal_orchestrator.service import JobsService
 from shoal_orchestrator.states import TaskState
@@ -44,24 +44,24 @@ async def build(config: OrchestratorConfig, clock: Clock | None = None) -> Serve
         for name, channel in (("decode", decode), ("serving", serving)):
             stack.push_async_callback(channel.close)
             builder.depends_on(name, channel, needed_by=[_JOBS])  # workers need the ledger only
-        label_sets = label_files = None
+        label_sets = training_labels = None
         if config.labels_target is not None:
             labels = open_channel(config.labels_target)
             stack.push_async_callback(labels.close)
             builder.depends_on("labels", labels)  # asked for the jobs that name labels
-            label_sets, label_files = LabelSets(labels), LabelFiles(labels)
+            label_sets, training_labels = LabelSets(labels), TrainingLabels(labels)
         jobs = JobsService(
             dispatcher=parts.dispatcher,
             videos=Videos(decode),
             models=Models(serving),
             label_sets=label_sets,
-            label_files=label_files,
+            training_labels=training_labels,
             trainings=parts.trainings,
             watching=Watching(dispatcher=parts.dispatcher, trainings=parts.trainings, clock=clock),
             segment_frame_count=config.segment_frame_count,
         )
         sweeps = TrainingSweepsService(
-            dispatcher=parts.dispatcher, ledger=parts.sweeps, label_files=label_files
+            dispatcher=parts.dispatcher, ledger=parts.sweeps, training_labels=training_labels
         )
         queue = WorkQueueService(
             dispatcher=parts.dispatcher,

@@ -9,6 +9,7 @@ from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_common import deadlines, names
 from shoal_common.inference.contract import PoseContract
+from shoal_common.label_revision import label_set_revision
 from shoal_common.status import typed_errors
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
 
@@ -60,8 +61,8 @@ class LabelSets:
             )
 
 
-class LabelFiles:
-    """Knows files of labels, through labels."""
+class TrainingLabels:
+    """Knows what can be learned from, through labels."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = labels_pb2_grpc.LabelsServiceStub(channel)
@@ -76,6 +77,16 @@ class LabelFiles:
             return await self._stub.ProbeLabels(
                 labels_pb2.ProbeLabelsRequest(uri=uri), timeout=deadlines.timeout_s(_CALL_SECONDS)
             )
+
+    async def revision(self, label_set: str) -> str:
+        """Returns the hash of what is in a label set now.
+
+        Raises:
+            InvalidArgument: NAME_INVALID.
+            NotFound: LABEL_SET_NOT_FOUND.
+        """
+        with typed_errors("labels"):
+            return await label_set_revision(self._stub, label_set)
 
 
 class Models:

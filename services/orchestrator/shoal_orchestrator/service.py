@@ -13,9 +13,9 @@ from shoal_orchestrator.artifact_files import chunks
 from shoal_orchestrator.convert_training import invalid
 from shoal_orchestrator.dispatcher import Dispatcher
 from shoal_orchestrator.peers import (
-    LabelFiles,
     LabelSets,
     Models,
+    TrainingLabels,
     Videos,
     check_centroids,
     check_model_content,
@@ -35,13 +35,13 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
         videos: Videos,
         models: Models,
         label_sets: LabelSets | None,
-        label_files: LabelFiles | None,
+        training_labels: TrainingLabels | None,
         trainings: Trainings,
         watching: Watching,
         segment_frame_count: int,
     ) -> None:
         self._dispatcher = dispatcher
-        self._label_files = label_files
+        self._training_labels = training_labels
         self._trainings = trainings
         self._watching = watching
         self._videos = videos
@@ -77,7 +77,7 @@ class JobsService(jobs_pb2_grpc.JobsServiceServicer):
     ) -> jobs_pb2.CreateTrainingJobResponse:
         """See the proto."""
         project = convert.project(request.parent)
-        spec = await training_jobs.resolve(request.spec, self._label_files)
+        spec = await training_jobs.resolve(request.spec, self._training_labels)
         job = await self._dispatcher.submit(training_jobs.new_training_job(project, spec))
         return jobs_pb2.CreateTrainingJobResponse(job=convert.job(job))
 

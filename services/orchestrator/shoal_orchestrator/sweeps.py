@@ -8,7 +8,7 @@ from shoal_common import names, paging
 from shoal_common.handlers import Context
 from shoal_orchestrator import convert, convert_training, sweep_plan, training_jobs
 from shoal_orchestrator.dispatcher import Dispatcher
-from shoal_orchestrator.peers import LabelFiles
+from shoal_orchestrator.peers import TrainingLabels
 from shoal_orchestrator.states import JobState
 from shoal_orchestrator.sweep_ledger import SweepLedger
 from shoal_orchestrator.training_records import Sweep
@@ -20,11 +20,11 @@ class TrainingSweepsService(sweeps_pb2_grpc.TrainingSweepsServiceServicer):
     """Creates sweeps and tells what their jobs have achieved."""
 
     def __init__(
-        self, *, dispatcher: Dispatcher, ledger: SweepLedger, label_files: LabelFiles | None
+        self, *, dispatcher: Dispatcher, ledger: SweepLedger, training_labels: TrainingLabels | None
     ) -> None:
         self._dispatcher = dispatcher
         self._ledger = ledger
-        self._label_files = label_files
+        self._training_labels = training_labels
 
     async def CreateTrainingSweep(
         self, request: pb.CreateTrainingSweepRequest, context: Context
@@ -32,7 +32,7 @@ class TrainingSweepsService(sweeps_pb2_grpc.TrainingSweepsServiceServicer):
         """See the proto."""
         project = convert.project(request.parent)
         trials = sweep_plan.combinations(request.axes)
-        base = await training_jobs.resolve(request.base, self._label_files)
+        base = await training_jobs.resolve(request.base, self._training_labels)
         specs = [sweep_plan.trial_spec(base, request.axes, values) for values in trials]
         jobs = [training_jobs.new_training_job(project, spec) for spec in specs]
         sweep = sweep_plan.new_sweep(project, request, trials, jobs)

@@ -8,7 +8,7 @@ from typing import Any
 
 from shoal.jobs.v1 import training_pb2
 from shoal_core.errors import FailedPrecondition, InvalidArgument
-from shoal_orchestrator.peers import LabelFiles
+from shoal_orchestrator.peers import TrainingLabels
 from shoal_orchestrator.planning import TRAINING_JOB, content_id
 from shoal_orchestrator.records import FrameSpan, JobKind, NewJob, NewTask, TaskKind
 
@@ -20,7 +20,7 @@ _FILLED_IN = ("labels", "validation_labels", "test_labels")
 
 
 async def resolve(
-    asked: training_pb2.TrainingJobSpec, label_files: LabelFiles | None
+    asked: training_pb2.TrainingJobSpec, training_labels: TrainingLabels | None
 ) -> training_pb2.TrainingJobSpec:
     """Returns the specification with the contents of its files and checked stages.
 
@@ -29,20 +29,28 @@ async def resolve(
         FailedPrecondition: LABELS_SERVICE_MISSING.
         ShoalError: Those of `shoal.labels.v1.ProbeLabels`.
     """
-    if not asked.labels:
+    if not asked.labels and not asked.label_sets:
         raise InvalidArgument(
-            "PARAMETER_INVALID", "No labels are given; give at least one file.", field="labels"
+            "PARAMETER_INVALID",
+            "No labels are given; give at least one file or label set.",
+            field="labels",
         )
-    if label_files is None:
+    if training_labels is None:
         raise FailedPrecondition(
             "LABELS_SERVICE_MISSING",
             "This orchestrator knows no label store to read labels with; set labels_target.",
         )
     stages = _checked(asked.stages)
     return training_pb2.TrainingJobSpec(
-        labels=await _probed(asked.labels, label_files),
-        validation_labels=await _probed(asked.validation_labels, label_files),
-        test_labels=await _probed(asked.test_labels, label_files),
+        labels=await _probed(asked.labels, training_labels),
+        validation_labels=await _probed(asked.validation_labels, training_labels),
+        test_labels=await _probed(asked.test_labels, training_labels),
+        label_sets=[
+            training_pb2.LabelSetRevision(
+                name=each.name, revision=await training_labels.revision(each.name)
+            )
+            for each in asked.label_sets
+        ],
         stages=stages,
         monitor_endpoints=asked.monitor_endpoints,
     )
@@ -72,6 +80,7 @@ def new_training_job(project: str, spec: training_pb2.TrainingJobSpec) -> NewJob
 def _identity(spec: training_pb2.TrainingJobSpec) -> Iterable[bytes]:
     for files in (spec.labels, spec.validation_labels, spec.test_labels):
         yield json.dumps([file.content_hash for file in files]).encode()
+    yield json.dumps([each.revision for each in spec.label_sets]).encode()
     for stage in spec.stages:
         document = json.loads(stage.configuration_json)
         document.pop("monitor", None)
@@ -83,9 +92,9 @@ def _identity(spec: training_pb2.TrainingJobSpec) -> Iterable[bytes]:
 
 
 async def _probed(
-    files: Iterable[training_pb2.LabelsFile], label_files: LabelFiles
+    files: Iterable[training_pb2.LabelsFile], training_labels: TrainingLabels
 ) -> list[training_pb2.LabelsFile]:
-    probed = [await label_files.probe(file.uri) for file in files]
+    probed = [await training_labels.probe(file.uri) for file in files]
     return [
         training_pb2.LabelsFile(uri=file.uri, content_hash=file.content_hash) for file in probed
     ]

@@ -41,10 +41,12 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
     metrics = Metrics("shoal_worker")
     load.report_to(metrics)
     queue = jobs_pb2_grpc.WorkQueueServiceStub(orchestrator)
+    label_sets = LabelSets(labels_pb2_grpc.LabelsServiceStub(labels))
     folders = RunFolders(config.runs_folder)
     training = TrainingWork(
         jobs=jobs_pb2_grpc.JobsServiceStub(orchestrator),
         queue=queue,
+        label_sets=label_sets,
         folders=folders,
         roots=roots,
         settings=TrainerSettings(
@@ -56,7 +58,7 @@ async def build(config: WorkerConfig, watchdog: Watchdog | None = None) -> Serve
     )
     worker = Worker(
         queue=TaskQueue(queue, worker_id=config.worker_id),
-        label_sets=LabelSets(labels_pb2_grpc.LabelsServiceStub(labels)),
+        label_sets=label_sets,
         models=models,
         videos=videos,
         training=training,

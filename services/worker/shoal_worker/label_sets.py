@@ -1,14 +1,17 @@
 """The worker's side of the label store."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from shoal.common.v1 import pose_pb2, video_pb2
+from shoal.jobs.v1 import training_pb2
 from shoal.labels.v1 import labels_pb2, labels_pb2_grpc
 from shoal_common import convert
+from shoal_common.label_revision import label_set_revision
 from shoal_common.status import typed_errors
-from shoal_core.errors import AlreadyExists
+from shoal_core.errors import AlreadyExists, FailedPrecondition
 from shoal_core.pose import FramePoses
 from shoal_worker.patience import PATIENCE_SECONDS, patiently
 
@@ -89,6 +92,33 @@ class LabelSets:
             async for response in self._stub.StreamPoses(request, timeout=_STREAM_SECONDS):
                 for frame in convert.frame_poses(response.poses):
                     yield frame
+
+    async def export(self, label_sets: Iterable[training_pb2.LabelSetRevision], path: Path) -> None:
+        """Writes label sets into one SLEAP file.
+
+        Raises:
+            FailedPrecondition: LABELS_CHANGED when they are not those of the revisions.
+        """
+        pinned = list(label_sets)
+        request = labels_pb2.DownloadLabelsRequest(label_sets=[each.name for each in pinned])
+
+        async def download() -> None:
+            with path.open("wb") as file:
+                async for response in self._stub.DownloadLabels(request, timeout=_STREAM_SECONDS):
+                    file.write(response.chunk)
+
+        await self._patiently(download)
+        # Behind the download: tokens only grow, so that what has not changed now had not before.
+        for each in pinned:
+            if await self._revision(each.name) != each.revision:
+                raise FailedPrecondition(
+                    "LABELS_CHANGED",
+                    f"{each.name} has changed since the job was created; create the job anew.",
+                    label_set=each.name,
+                )
+
+    async def _revision(self, name: str) -> str:
+        return await self._patiently(lambda: label_set_revision(self._stub, name))
 
     async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
         return await patiently("labels", call, patience_seconds=self._patience_seconds)

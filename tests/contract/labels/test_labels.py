@@ -161,6 +161,18 @@ async def test_importing_again_returns_what_is_there(labels: Ensemble) -> None:
     assert got.label_set == found
 
 
+async def test_a_downloaded_file_is_the_one_that_an_export_writes(labels: Ensemble) -> None:
+    await create(labels, label_set())
+    await commit(labels, header(), some(*range(100)))
+    downloaded = labels.files / "downloaded.slp"
+    call = labels.stub.DownloadLabels(pb.DownloadLabelsRequest(label_sets=[NAME]))
+    downloaded.write_bytes(b"".join([response.chunk async for response in call]))
+    request = pb.ImportLabelsRequest(parent=PARENT, uri=str(downloaded))
+    (imported,) = (await labels.stub.ImportLabels(request)).label_sets
+    assert await stream(labels, imported.name) == await stream(labels)
+    assert not list((labels.home / "segments").glob("*export*"))
+
+
 async def test_a_file_of_labels_is_known_by_its_bytes_wherever_it_lies(labels: Ensemble) -> None:
     path = real_file(labels)
     moved = shutil.copy(path, labels.files / "moved.slp")

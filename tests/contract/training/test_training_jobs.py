@@ -5,6 +5,7 @@ import json
 import pytest
 
 from shoal.jobs.v1 import jobs_pb2, training_pb2
+from shoal.labels.v1 import labels_pb2
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.contract.training.conftest import Client, Ensemble, call
 
@@ -165,6 +166,51 @@ async def test_a_trainer_that_refuses_fails_the_job_with_its_last_line(
     assert ended.training_progress[0].attempt == 1
     assert "lower the learning rate" in ended.error.message
     assert events[-1].ended.end == training_pb2.TRAINING_END_FAILED
+
+
+SET = "projects/lab/labelSets/flies"
+
+
+def label_set_spec(client: Client, **fake: object) -> training_pb2.TrainingJobSpec:
+    spec = client.spec(**fake)
+    del spec.labels[:]
+    spec.label_sets.add(name=SET)
+    return spec
+
+
+async def test_label_sets_are_exported_for_every_attempt(
+    ensemble: Ensemble, client: Client
+) -> None:
+    ensemble.labels.segments[SET] = [labels_pb2.Segment(name=f"{SET}/segments/0", frame_count=5)]
+    job = (await client.submit(label_set_spec(client, die_at=1))).job
+    async with ensemble.worker():
+        ended, events = await client.until_ended(job.name)
+    assert ended.state == SUCCEEDED
+    assert [event.begun.resumes for event in events if event.HasField("begun")] == [False, True]
+    assert "training on 1 files of labels" in [line for each in events for line in each.log.lines]
+
+
+async def test_a_label_set_that_has_changed_is_another_job(
+    ensemble: Ensemble, client: Client
+) -> None:
+    segment = labels_pb2.Segment(name=f"{SET}/segments/0", frame_count=5, fencing_token=1)
+    ensemble.labels.segments[SET] = [segment]
+    job = (await client.submit(label_set_spec(client))).job
+    segment.fencing_token = 2
+    async with ensemble.worker():
+        ended, _ = await client.until_ended(job.name)
+        assert ended.state == FAILED
+        assert "has changed" in ended.error.message
+        again = (await client.submit(label_set_spec(client))).job
+        assert again.name != job.name
+        ended, _ = await client.until_ended(again.name)
+    assert ended.state == SUCCEEDED
+
+
+async def test_label_set_must_be_there(client: Client) -> None:
+    with pytest.raises(NotFound) as caught:
+        await client.submit(label_set_spec(client))
+    assert caught.value.reason == "LABEL_SET_NOT_FOUND"
 
 
 async def test_labels_that_have_changed_are_not_trained_on(

@@ -38,6 +38,7 @@ SPEC = TrainingSpec(
     labels=("/labels.slp",),
     stages=(TrainingStage("model", {"kind": "bottomup", "run": {"seed": 3}}),),
     monitor_endpoints=("tcp://127.0.0.1:9001",),
+    label_sets=("projects/default/labelSets/a",),
 )
 
 
@@ -61,6 +62,7 @@ def test_a_specification_arrives_as_it_was_given(
     assert request.spec.stages[0].id == "model"
     assert json.loads(request.spec.stages[0].configuration_json) == SPEC.stages[0].configuration
     assert list(request.spec.monitor_endpoints) == ["tcp://127.0.0.1:9001"]
+    assert [each.name for each in request.spec.label_sets] == ["projects/default/labelSets/a"]
     assert (job.name, job.state, job.labels) == (JOB, JobState.RUNNING, ("/labels.slp",))
 
 

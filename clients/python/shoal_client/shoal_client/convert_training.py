@@ -55,6 +55,7 @@ def spec_message(spec: TrainingSpec) -> training_pb2.TrainingJobSpec:
             for stage in spec.stages
         ],
         monitor_endpoints=spec.monitor_endpoints,
+        label_sets=[training_pb2.LabelSetRevision(name=name) for name in spec.label_sets],
     )
 
 
@@ -77,7 +78,10 @@ def training_job(message: jobs_pb2.Job) -> TrainingJob:
     return TrainingJob(
         name=message.name,
         state=convert.job_state(message.state, message.name),
-        labels=tuple(file.uri for file in message.training.labels),
+        labels=tuple(
+            [file.uri for file in message.training.labels]
+            + [label_set.name for label_set in message.training.label_sets]
+        ),
         stages=tuple(map(_stage_progress, message.training_progress)),
         error=from_status(message.error) if message.HasField("error") else None,
         create_time=convert.time(message.create_time),

@@ -33,6 +33,8 @@ class TrainingSpec:
     test_labels: tuple[str, ...] = ()
     monitor_endpoints: tuple[str, ...] = ()
     """ZeroMQ endpoints that SLEAP's messages are published to; do not shape the result."""
+    label_sets: tuple[str, ...] = ()
+    """projects/{project}/labelSets/{label_set}: what is in them now is learned from as well."""
 
 
 class StageState(enum.Enum):

@@ -13,6 +13,7 @@ from typing import Any
 from shoal.jobs.v1 import jobs_pb2_grpc, training_pb2
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound, ShoalError, Unavailable
+from shoal_worker.label_sets import LabelSets
 from shoal_worker.queue import Lease
 from shoal_worker.training.artifacts import RunArtifacts
 from shoal_worker.training.attempt import Attempt, Outcome
@@ -48,6 +49,7 @@ class TrainingWork:
         *,
         jobs: "jobs_pb2_grpc.JobsServiceAsyncStub",
         queue: "jobs_pb2_grpc.WorkQueueServiceAsyncStub",
+        label_sets: LabelSets,
         folders: RunFolders,
         roots: AllowedRoots,
         settings: TrainerSettings,
@@ -55,6 +57,7 @@ class TrainingWork:
     ) -> None:
         self._jobs = jobs
         self._queue = queue
+        self._label_sets = label_sets
         self._folders = folders
         self._roots = roots
         self._settings = settings
@@ -74,8 +77,13 @@ class TrainingWork:
         with self._folders.new() as folder, Monitor(folder) as monitor:
             run_folder = folder / "run"
             run_folder.mkdir()
+            if lease.task.train.spec.label_sets:
+                exported = folder / "labels.slp"
+                await self._label_sets.export(lease.task.train.spec.label_sets, exported)
+                labels["labels"].append(str(exported))
             artifacts = RunArtifacts(lease.task, run_folder, jobs=self._jobs, queue=self._queue)
             resumes = await artifacts.fetch()
+            _move_labels(run_folder / "config.json", labels)
             configuration = folder / "configuration.json"
             document = _configuration(lease.task.train.spec, labels, monitor)
             configuration.write_text(json.dumps(document))
@@ -147,6 +155,14 @@ def _configuration(
     document["monitor"] = {**asked, "publish": publish, "control": control}
     document["data"] = {**document.get("data", {}), **labels}
     return document
+
+
+def _move_labels(configuration: Path, labels: dict[str, list[str]]) -> None:
+    """Tells the run of an earlier attempt where its labels, the same bytes, lie now."""
+    if configuration.exists():
+        document = json.loads(configuration.read_text())
+        document["data"] = {**document.get("data", {}), **labels}
+        configuration.write_text(json.dumps(document))
 
 
 def _error(outcome: Outcome, stall_seconds: float) -> ShoalError | None:
