@@ -177,7 +177,7 @@ def _error(outcome: Outcome, stall_seconds: float) -> ShoalError | None:
             seconds=stall_seconds,
         )
     if outcome.status == _REFUSED:
-        return FailedPrecondition("TRAINING_REFUSED", last_line)
+        return FailedPrecondition("TRAINING_REFUSED", last_line.removeprefix("shoal_training: "))
     how = f"exit status {outcome.status}"
     if outcome.status > 128 and outcome.status - 128 in set(signal.Signals):
         how = signal.Signals(outcome.status - 128).name
