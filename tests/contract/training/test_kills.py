@@ -38,10 +38,10 @@ async def process(
         await running.wait()
 
 
-def killable_worker(ensemble: Ensemble) -> Any:
+def killable_worker(ensemble: Ensemble, **settings: Any) -> Any:
     names = ("listen", "orchestrator_target", "labels_target", "serving_target", "allowed_roots")
     names += ("worker_id", "runs_folder", "trainer_command", "artifact_interval_seconds")
-    return process("shoal_worker", ensemble.worker_config(), *names)
+    return process("shoal_worker", ensemble.worker_config(**settings), *names)
 
 
 def killable_orchestrator(ensemble: Ensemble) -> Any:
