@@ -8,8 +8,8 @@ DISTRIBUTIONS := protos $(wildcard services/*) $(wildcard clients/python/*)
 SOURCES := $(wildcard services/*/shoal_*) $(wildcard clients/python/*/shoal_*)
 PROTOS := $(shell find protos/shoal -name '*.proto')
 
-VIDEO ?= ../shared/data/pair/centered_pair_small.mp4
-MODEL ?= ../shared/data/models/minimal_instance.UNet.bottomup
+VIDEO ?=
+MODEL ?=
 COUNT ?= 100
 SEED ?= 0
 
@@ -104,10 +104,14 @@ soak: setup ## Memory of every process over a video of 100,000 frames (10 minute
 	$(BIN)/python -m tests.benchmarks.soak
 
 .PHONY: demo
-demo: setup ## Track VIDEO=… with MODEL=… into demo/, evaluate nothing, render the result
+demo: setup ## All of it on synthetic animals, without data; or track VIDEO=… with MODEL=… into demo/
+ifeq ($(VIDEO)$(MODEL),)
+	$(BIN)/shoal demo -o demo
+else
 	mkdir -p demo
 	$(BIN)/shoal track $(VIDEO) -m $(MODEL) -o demo/tracked.slp --tracker window
 	$(BIN)/shoal render $(VIDEO) demo/tracked.slp -o demo/tracked.mp4
+endif
 
 .PHONY: clean
 clean: ## Remove what the targets above have made

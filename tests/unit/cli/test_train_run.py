@@ -40,7 +40,7 @@ STORY = [
     news(RUNNING, epoch(1, 0, 0.5, 0.6)),
     news(RUNNING, epoch(2, 1, 0.4, 0.5)),
     news(RUNNING, epoch(3, 2, 0.3, 0.4)),
-    news(SUCCEEDED, metrics(4, map=0.9)),
+    news(SUCCEEDED, metrics(4, **{"poses.map": 0.9, "frame_count": 10})),
 ]
 
 
@@ -106,7 +106,7 @@ def test_the_folder_holds_the_run_of_the_only_stage(session: Session, tmp_path: 
         "model/shoal_model.json": "{}",
         "model/network.onnx": "onnx",
     }
-    assert shown.splitlines()[-1] == "model: evaluated, map 0.900"
+    assert shown.splitlines()[-1] == "model: evaluated, mAP 0.900"
 
 
 def test_two_stages_get_a_folder_each(tmp_path: Path) -> None:

@@ -78,9 +78,11 @@ def test_a_terminal_shows_curves_speed_and_what_is_left() -> None:
 
 def test_a_stage_that_is_done_tells_its_result_in_one_line() -> None:
     story = two_stages()
-    story.hear(told(Evaluated({"map": 0.91, "x": 3.0}), states={"centroid": StageState.SUCCEEDED}))
+    story.hear(
+        told(Evaluated({"poses.map": 0.91, "x": 3.0}), states={"centroid": StageState.SUCCEEDED})
+    )
     assert view_lines(story, 120) == [
-        "centroid: done after 5 epochs, validation 0.0625 · map 0.910",
+        "centroid: done after 5 epochs, validation 0.0625 · mAP 0.910",
         "centered_instance: waits",
     ]
 

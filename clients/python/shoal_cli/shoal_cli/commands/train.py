@@ -88,7 +88,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sweeps(parser: argparse.ArgumentParser) -> None:
-    from shoal_cli.training.studies import STUDIES
+    from shoal_cli.training.studies import DEFAULT_METRIC, STUDIES
 
     add = parser.add_argument_group("sweeps: many models, and the best of them").add_argument
     add(
@@ -101,8 +101,8 @@ def _add_sweeps(parser: argparse.ArgumentParser) -> None:
     add("--study", choices=tuple(STUDIES), help="a ready sweep")
     add(
         "--metric",
-        default="map",
-        help="figure of the evaluation that decides which model is the best (map)",
+        default=DEFAULT_METRIC,
+        help=f"figure of the evaluation that decides which model is the best ({DEFAULT_METRIC})",
     )
     add("--minimise", action="store_true", help="less of it is better")
 

@@ -115,11 +115,17 @@ def epoch_text(stage: str, measured: Measurement) -> str:
     return " · ".join(parts)
 
 
-_SHOWN_METRICS = ("map", "mar", "oks_map", "localization.p50_px", "dist_p50_px", "precision")
-_FEW = 4
+_SHOWN_METRICS = {
+    "poses.map": "mAP {:.3f}",
+    "poses.dist_p50_px": "median error {:.2f} px",
+    "centroids.precision": "precision {:.3f}",
+    "centroids.recall": "recall {:.3f}",
+    "centroids.dist_p50_px": "median error {:.2f} px",
+}
+"""Figures that tell most, of models of every kind, and how they are written."""
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
-    """Returns the figures that tell most, the first few where none of them is known."""
-    chosen = [name for name in _SHOWN_METRICS if name in metrics] or sorted(metrics)[:_FEW]
-    return ", ".join(f"{name} {metrics[name]:.3f}" for name in chosen) or "no figures"
+    """Returns the figures that tell most."""
+    known = [form.format(metrics[name]) for name, form in _SHOWN_METRICS.items() if name in metrics]
+    return ", ".join(known) or "no figures"

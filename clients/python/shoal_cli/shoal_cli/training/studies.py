@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+DEFAULT_METRIC = "poses.map"
+"""Figure of `metrics.json` that decides, unless another one is asked for."""
+
 
 @dataclass(frozen=True)
 class Study:
