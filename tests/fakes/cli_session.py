@@ -19,6 +19,8 @@ class FakeEnsemble:
     def __init__(self) -> None:
         self.targets: Mapping[str, str] = {}
         self.dead = ""
+        self.interrupts = False
+        """Whether somebody presses Ctrl-C while it is waited for."""
 
     def wait_until_serving(self) -> None:
         """They serve."""
@@ -28,6 +30,8 @@ class FakeEnsemble:
             raise Unavailable("SERVICE_DIED", f"{self.dead} died.")
 
     def wait(self, seconds: float) -> None:
+        if self.interrupts:
+            raise KeyboardInterrupt
         self.check()
 
 

@@ -121,6 +121,7 @@ _SHOWN_METRICS = {
     "centroids.precision": "precision {:.3f}",
     "centroids.recall": "recall {:.3f}",
     "centroids.dist_p50_px": "median error {:.2f} px",
+    "identities.accuracy": "identities {:.3f}",
 }
 """Figures that tell most, of models of every kind, and how they are written."""
 
