@@ -9,7 +9,7 @@ import pytest
 from shoal_cli.main import main
 from shoal_cli.training.plan import TrainRequest, checked_labels, plan_training
 from shoal_cli.training.plan_text import plan_lines
-from shoal_cli.training.sweep import chosen_sweep
+from shoal_cli.training.sweep import chosen_sweep, feasible
 from shoal_client import SweepAxis
 from shoal_core.errors import Internal, InvalidArgument
 
@@ -114,6 +114,18 @@ def test_a_study_can_be_crossed_with_a_sweep() -> None:
     sweep = chosen_sweep(["run.seed=0,1"], "sample-efficiency", metric="map", minimise=False)
     assert [axis.key for axis in sweep.axes] == ["data.limit", "run.seed"]
     assert sweep.axes[0].values == (5, 10, 20, 50, 100, 200)
+
+
+def test_limits_above_the_labelled_frames_are_left_out_with_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sweep = chosen_sweep(["run.seed=7"], "sample-efficiency", metric="map", minimise=False)
+    first, second = feasible(sweep, 60).axes
+    assert first.values == (5, 10, 20, 50)
+    assert second.values == (7,)
+    assert "data.limit 100, 200 is left out" in capsys.readouterr().err
+    with pytest.raises(InvalidArgument, match="label more"):
+        feasible(sweep, 4)
 
 
 @pytest.mark.parametrize("text", ["data.limit", "=5", "data.limit="])

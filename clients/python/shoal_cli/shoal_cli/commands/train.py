@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     sweep = _sweep(arguments)
     output = None if arguments.plan else check_output(_output(arguments))
-    plan = plan_training(_request(arguments, sweep))
+    request = _request(arguments, sweep)
+    plan = plan_training(request)
+    if sweep is not None and request.kind is None and plan.kind == "topdown":
+        # What is compared is how well nodes are found, with the true centroids.
+        plan = plan_training(replace(request, kind="centered-instance"))
     for warning in plan.warnings:
         messages.warning(warning)
     if output is None:
@@ -151,9 +156,11 @@ def _run_sweep(arguments: argparse.Namespace, plan: "TrainPlan", sweep: "Sweep")
     from shoal_cli.ensemble.services import JOB_SERVICES
     from shoal_cli.progress import standard_progress
     from shoal_cli.session import session
+    from shoal_cli.training.sweep import feasible
     from shoal_cli.training.sweep_run import SweepRun
     from shoal_cli.training.sweep_text import sweep_table
 
+    sweep = feasible(sweep, plan.labelled_frame_count)
     output = _output(arguments).absolute()
     command = arguments.command_line
     with session(current_home(), JOB_SERVICES, command, standard_progress()) as connected:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from shoal_cli import messages
 from shoal_cli.training.studies import STUDIES
 from shoal_client import SweepAxis
 from shoal_core.errors import InvalidArgument
@@ -42,6 +43,33 @@ def chosen_sweep(given: Sequence[str], study: str | None, *, metric: str, minimi
         title=ready.title,
         is_logarithmic=ready.is_logarithmic,
     )
+
+
+def feasible(sweep: Sweep, frame_count: int) -> Sweep:
+    """Returns the sweep without limits above the labelled frames that there are, with a warning.
+
+    Raises:
+        InvalidArgument: SWEEP_INVALID when no limit is left.
+    """
+    axes = tuple(_feasible_axis(axis, frame_count) for axis in sweep.axes)
+    return replace(sweep, axes=axes)
+
+
+def _feasible_axis(axis: SweepAxis, frame_count: int) -> SweepAxis:
+    if axis.key.rpartition(":")[2] != "data.limit":
+        return axis
+    possible = tuple(value for value in axis.values if value is None or value <= frame_count)
+    left_out = [str(value) for value in axis.values if value not in possible]
+    if not possible:
+        raise InvalidArgument(
+            "SWEEP_INVALID",
+            f"There are {frame_count} labelled frames, fewer than every {axis.key}; label more.",
+        )
+    if left_out:
+        messages.warning(
+            f"{axis.key} {', '.join(left_out)} is left out: there are {frame_count} labelled frames"
+        )
+    return replace(axis, values=possible)
 
 
 def _axis(text: str) -> SweepAxis:
