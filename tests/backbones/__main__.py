@@ -74,7 +74,10 @@ def _with_weights_of_a_file(name: str) -> PoseNetwork:
 
 
 def _learns(network: PoseNetwork) -> bool:
-    """Returns whether one step of Adam changes every weight of the encoder that has a gradient."""
+    """Returns whether one step of Adam changes what a gradient reaches, the first layer included.
+
+    Residual blocks of some families begin as their short cut: inside, gradients are 0 at first.
+    """
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     before = [parameter.detach().clone() for parameter in network.backbone.encoder.parameters()]
     outputs = network.train()(torch.rand(2, 1, *SIZES[0]))
@@ -83,7 +86,8 @@ def _learns(network: PoseNetwork) -> bool:
     optimizer.step()
     after = list(network.backbone.encoder.parameters())
     changed = [not torch.equal(old, new) for old, new in zip(before, after, strict=True)]
-    return bool(torch.isfinite(loss)) and sum(changed) > 0.9 * len(changed)
+    reached = [new.grad is not None and bool(new.grad.any()) for new in after]
+    return bool(torch.isfinite(loss)) and reached[0] and changed == reached
 
 
 def _difference(network: PoseNetwork) -> float:
