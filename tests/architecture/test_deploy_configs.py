@@ -30,9 +30,9 @@ def test_shipped_configuration_is_accepted(path: Path) -> None:
 
 def test_every_service_ships_a_configuration() -> None:
     services = {
-        folder.parent.name
-        for folder in (FOLDER.parents[1] / "services").glob("*/shoal_*/__main__.py")
-        for folder in [folder.parent]
+        main.parent.name.removeprefix("shoal_")
+        for main in (FOLDER.parents[1] / "services").glob("*/shoal_*/__main__.py")
+        if "run_service" in main.read_text()  # the training program serves nothing
     }
     assert services == {path.stem for path in FILES}
 
