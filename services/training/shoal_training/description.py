@@ -18,7 +18,6 @@ from shoal_training.model_spec import CROP_KINDS
 from shoal_training.networks.build import build_network
 from shoal_training.networks.pose_network import PoseNetwork
 from shoal_training.receptive_field import receptive_field_px, suggest_max_stride
-from shoal_training.splits import Split
 from shoal_training.summary import summarize
 from shoal_training.training_data import TrainingData
 
@@ -38,7 +37,7 @@ class RunDescription:
     crop_size_px: int | None
     """Side of a crop in frame pixels; None where the network sees whole frames."""
     input_size_px: str
-    """Height and width of the network's input."""
+    """Width by height of the network's input."""
     channels: int
     parameters: int
     flops_per_image: int
@@ -52,34 +51,36 @@ class RunDescription:
     suggested_max_stride: int
     """Least maximum stride of a UNet that sees so large an animal at once."""
     heads: tuple[str, ...]
+    steps_per_epoch: int
+    """Of the optimiser."""
     steps: int
-    """Of the optimiser, if nothing ends training earlier."""
-    estimated_time_s: float
-    """For these steps on this machine, or the time budget where that is less."""
+    """If nothing ends training earlier."""
 
 
-def describe(data: TrainingData) -> RunDescription:
-    """Returns what a run would be; takes some steps with an untrained network.
+def describe(
+    data: TrainingData, network: PoseNetwork, size_hw: tuple[int, int], batches_per_epoch: int
+) -> RunDescription:
+    """Returns what a run would be; nothing is computed but sizes.
 
-    Raises:
-        InvalidArgument: What is wrong with the network or its heads.
+    Args:
+        data: With the resolved configuration.
+        network: As it is before training.
+        size_hw: Height and width of the network's input.
+        batches_per_epoch: Of training.
     """
-    config, labelled, split = data.config, data.labelled, data.split
-    heads = head_specs(config.kind, config.heads, labelled.skeleton, len(config.heads.classes))
-    network = build_network(config.network, labelled.channels, heads)
-    size_hw = _input_size(config, labelled, network.max_stride)
+    config, split = data.config, data.split
     cost = summarize(network, size_hw, config.optimization.batch_size)
-    animals_px = _animal_sizes_px(labelled) * config.data.input_scale
+    animals_px = _animal_sizes_px(data.labelled) * config.data.input_scale
     animal_size_px = int(np.ceil(np.percentile(animals_px, _MOST_ANIMALS)))
-    steps = config.optimization.epochs * _steps_per_epoch(config, labelled, split)
+    steps_per_epoch = -(-batches_per_epoch // config.optimization.accumulation_steps)
     return RunDescription(
         training_frames=len(split.training),
         validation_frames=len(split.validation),
         test_frames=len(split.test),
         animals=len(animals_px),
         crop_size_px=config.data.crop_size_px if config.kind in CROP_KINDS else None,
-        input_size_px=f"{size_hw[0]} x {size_hw[1]}",
-        channels=labelled.channels,
+        input_size_px=f"{size_hw[1]} by {size_hw[0]}",
+        channels=network.channels,
         parameters=cost.parameter_count,
         flops_per_image=cost.flops_per_image,
         memory_bytes=cost.training_bytes,
@@ -87,10 +88,26 @@ def describe(data: TrainingData) -> RunDescription:
         receptive_field_px=receptive_field_px(config.network),
         animal_size_px=animal_size_px,
         suggested_max_stride=suggest_max_stride(animal_size_px),
-        heads=tuple(f"{head.name} /{head.stride}" for head in heads),
-        steps=steps,
-        estimated_time_s=_estimated_time_s(config, network, size_hw, steps),
+        heads=tuple(f"{head.name} (1/{head.stride})" for head in network.heads if head.is_map),
+        steps_per_epoch=steps_per_epoch,
+        steps=config.optimization.epochs * steps_per_epoch,
     )
+
+
+def preview(data: TrainingData) -> tuple[RunDescription, float]:
+    """Returns what a run would be, and how many seconds its training would take here.
+
+    Takes some steps with an untrained network; augmentation, which runs beside, is left out.
+
+    Raises:
+        InvalidArgument: What is wrong with the network or its heads.
+    """
+    config, labelled = data.config, data.labelled
+    heads = head_specs(config.kind, config.heads, labelled.skeleton, len(config.heads.classes))
+    network = build_network(config.network, labelled.channels, heads)
+    size_hw = _input_size(config, labelled, network.max_stride)
+    description = describe(data, network, size_hw, _batches_per_epoch(data))
+    return description, _training_seconds(config, network, size_hw, description.steps)
 
 
 def _input_size(config: TrainingConfig, labelled: LabelledSet, stride: int) -> tuple[int, int]:
@@ -114,19 +131,19 @@ def _animal_sizes_px(labelled: LabelledSet) -> NDArray[np.float32]:
     return np.concatenate(sides)
 
 
-def _steps_per_epoch(config: TrainingConfig, labelled: LabelledSet, split: Split) -> int:
-    samples = len(split.training)
+def _batches_per_epoch(data: TrainingData) -> int:
+    config, training = data.config, data.split.training
+    samples = len(training)
     if config.kind in CROP_KINDS:
-        samples = sum(len(labelled.frames[index].points_px_IN2) for index in split.training)
+        samples = sum(len(data.labelled.frames[index].points_px_IN2) for index in training)
     optimization = config.optimization
-    batches = max(-(-samples // optimization.batch_size), optimization.min_batches_per_epoch)
-    return -(-batches // optimization.accumulation_steps)
+    return max(-(-samples // optimization.batch_size), optimization.min_batches_per_epoch)
 
 
-def _estimated_time_s(
+def _training_seconds(
     config: TrainingConfig, network: PoseNetwork, size_hw: tuple[int, int], steps: int
 ) -> float:
-    """Returns the time of the steps, from one of them; without augmentation, which runs beside."""
+    """Returns the time of the steps, or the time budget where that is less."""
     optimization = config.optimization
     images_BCHW = torch.rand(optimization.batch_size, network.channels, *size_hw)
     seconds = min(_step_seconds(network, images_BCHW) for _ in range(2))

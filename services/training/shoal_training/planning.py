@@ -21,11 +21,11 @@ from shoal_core.errors import InvalidArgument, ShoalError
 from shoal_media.labels_import import import_labels
 from shoal_training.config import ModelKind, TrainingConfig
 from shoal_training.config_file import apply_settings, to_values
-from shoal_training.description import describe
+from shoal_training.description import preview
 from shoal_training.labelled_set import LabelledSet, read_labelled_set
 from shoal_training.recipes import recipe
 from shoal_training.recipes.recipe import RECIPES, kind_of_file
-from shoal_training.training_data import open_training_data
+from shoal_training.training_data import TrainingData, open_training_data
 
 STAGES: Mapping[str, Mapping[str, ModelKind]] = {
     "topdown": {"centroid": "centroid", "centered_instance": "centered_instance"},
@@ -140,12 +140,17 @@ def _of_stage(request: PlanRequest, stage: str) -> list[str]:
 def _stage(stage: str, config: TrainingConfig, *, wants_figures: bool) -> dict[str, Any]:
     """Returns the JSON values of a stage; the labels must be good for it."""
     with open_training_data(config, Path("/")) as data:
-        description = dataclasses.asdict(describe(data)) if wants_figures else None
+        description = _description(data) if wants_figures else None
         resolved = data.config
     # What is learned from is named by the job, and by its content: not by where it lies.
     own = replace(config.data, labels=(), validation_labels=(), test_labels=())
     shown = resolved if wants_figures else replace(config, data=own)
     return {"id": stage, "configuration": to_values(shown), "description": description}
+
+
+def _description(data: TrainingData) -> dict[str, Any]:
+    run, estimated_time_s = preview(data)
+    return dataclasses.asdict(run) | {"estimated_time_s": estimated_time_s}
 
 
 def _slp_file(path: Path, folder: Path) -> str:

@@ -58,7 +58,9 @@ def feasible(sweep: Sweep, frame_count: int) -> Sweep:
 def _feasible_axis(axis: SweepAxis, frame_count: int) -> SweepAxis:
     if axis.key.rpartition(":")[2] != "data.limit":
         return axis
-    possible = tuple(value for value in axis.values if value is None or value <= frame_count)
+    possible = tuple(
+        value for value in axis.values if not isinstance(value, int) or value <= frame_count
+    )
     left_out = [str(value) for value in axis.values if value not in possible]
     if not possible:
         raise InvalidArgument(
