@@ -1,8 +1,7 @@
 """Muon: momentum whose update of each weight matrix is made orthogonal.
 
 Every direction of a matrix moves by the same amount, not only the few that dominate its gradient
-(Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024). On small
-residual networks it needs about half of AdamW's steps.
+(Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024).
 """
 
 from collections.abc import Sequence

@@ -30,13 +30,7 @@ def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     return TrainingConfig(
         kind=kind,
         data=DataConfig(labels=labels, input_scale=0.5 if kind == "centroid" else 1.0),
-        augment=AugmentConfig(
-            flip_probability=0.5,
-            brightness=(-0.1, 0.1),
-            contrast=(0.8, 1.25),
-            articulation_deg=15.0 if sees_crops else 0.0,
-            paste_probability=0.3 if sees_crops else 0.0,
-        ),
+        augment=_augment(sees_crops=sees_crops),
         network=CompactConfig(),
         heads=_heads(kind),
         optimization=OptimizationConfig(
@@ -44,13 +38,35 @@ def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
             epochs=30,
             min_batches_per_epoch=100,
             optimizer=OptimizerConfig(
-                type="adamw", learning_rate=2e-3, amsgrad=False, weight_decay=1e-2
+                # Muon has been measured on crops only.
+                type="muon" if sees_crops else "adamw",
+                learning_rate=2e-3,
+                amsgrad=False,
+                weight_decay=1e-2,
             ),
             schedule=CosineSchedule(),
             early_stopping=None,
             ema_decay=0.998,
+            max_gradient_norm=5.0,
             precision="bf16",
         ),
+    )
+
+
+def _augment(*, sees_crops: bool) -> AugmentConfig:
+    """Returns what makes a hundred labelled frames say something about another recording."""
+    return AugmentConfig(
+        scale=(0.86, 1.16),
+        translation_px=6.0,
+        flip_probability=0.5,
+        brightness=(-0.1, 0.1),
+        contrast=(0.75, 1.35),
+        gamma=(0.67, 1.5),
+        noise_std=0.03,
+        blur_sigma_px=1.0,
+        articulation_deg=15.0 if sees_crops else 0.0,
+        articulation_scale=0.12 if sees_crops else 0.0,
+        paste_probability=0.5 if sees_crops else 0.0,
     )
 
 
