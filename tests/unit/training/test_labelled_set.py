@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 
@@ -235,3 +236,35 @@ def test_what_are_no_labels_is_not_imported(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         import_labels(tmp_path / name, tmp_path / "a.slp")
     assert caught.value.reason == "LABELS_UNREADABLE"
+
+
+def test_a_coco_file_becomes_labels_on_its_pixels(tmp_path: Path) -> None:
+    points = [np.array([(10.0, 12.0), (30.0, 22.0)]), np.array([(50.0, 40.0), (60.0, 50.0)])]
+    cv2.imwrite(str(tmp_path / "a.png"), dotted((64, 80), points, seed=0))
+    annotations = [
+        {
+            "id": row + 1,
+            "image_id": 1,
+            "category_id": 1,
+            "keypoints": [number for x, y in animal_points for number in (x, y, 2)],
+            "num_keypoints": 2,
+            "bbox": [0, 0, 80, 64],
+            "area": 1,
+            "iscrowd": 0,
+        }
+        for row, animal_points in enumerate(points)
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 80, "height": 64}],
+        "annotations": annotations,
+        "categories": [
+            {"id": 1, "name": "mouse", "keypoints": ["snout", "tail"], "skeleton": [[1, 2]]}
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    import_labels(tmp_path / "coco.json", tmp_path / "coco.slp")
+    with read_labelled_set([tmp_path / "coco.slp"]) as labelled:
+        (frame,) = labelled.frames
+        assert frame.points_px_IN2.shape == (2, 2, 2)
+        for x, y in frame.points_px_IN2.reshape(-1, 2).astype(int):
+            assert labelled.image(frame)[y, x, 0] == DOT_LEVEL
