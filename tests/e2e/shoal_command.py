@@ -66,6 +66,11 @@ class InTerminal:
         while not any(int(done) > count for done, _ in COUNTS.findall(self.said)):
             self._listen()
 
+    def wait_for_text(self, text: str) -> None:
+        """Returns when the terminal has shown something."""
+        while text not in self.said:
+            self._listen()
+
     def kill_service(self, name: str) -> int:
         """Kills a service of its ensemble; returns the process id that it had."""
         (service,) = (

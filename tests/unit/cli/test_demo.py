@@ -1,12 +1,18 @@
 """Recordings of the demo: what they show is what their labels say."""
 
 import io
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from shoal_cli.demo.picture import draw_picture
 from shoal_cli.demo.recording import Recording, write_recording
+from shoal_cli.demo.steps import DemoFiles, carry_out, command_lines
+from shoal_cli.parser import build_parser
 from shoal_cli.progress import Progress
 from shoal_core.synthetic import SyntheticWorld, WorldConfig
 from shoal_media.labels_file import read_labels
@@ -51,3 +57,40 @@ def test_the_video_shows_the_chosen_frames(world: SyntheticWorld, recording: Rec
         for shown, index in zip(reader.frames(0, len(FRAMES)), FRAMES, strict=True):
             error = np.abs(shown.astype(int) - world.render(index).astype(int)).mean()
             assert error < 4  # noise and halved colour cost H.264 some levels
+
+
+def test_every_step_is_a_command_that_can_be_typed(tmp_path: Path) -> None:
+    files = DemoFiles(tmp_path)
+    parsed = [build_parser().parse_args(words) for words in command_lines(files, "2m")]
+    train, track, score, render = parsed
+    assert train.time_budget == 120
+    assert (train.output, track.models) == (files.model, [str(files.model)])
+    assert score.predicted == render.predictions == files.tracked
+
+
+def test_the_first_step_that_fails_is_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    ran: list[Sequence[str]] = []
+
+    def command(words: Sequence[str]) -> int:
+        ran.append(words)
+        return len(ran) - 1
+
+    assert carry_out([["a"], ["b", "c"], ["d"]], command) == 1
+    assert ran == [["a"], ["b", "c"]]
+    assert capsys.readouterr().out.split("\n")[1:4:2] == ["$ shoal a", "$ shoal b c"]
+
+
+def test_the_picture_shows_frames_errors_and_identities(
+    world: SyntheticWorld, tmp_path: Path
+) -> None:
+    files = DemoFiles(tmp_path)
+    write_recording(world, range(6), files.test, Progress(io.StringIO(), moves=False, clock=float))
+    files.tracked.write_bytes(files.test.labels.read_bytes())  # as right as can be
+    figures = {"map": 1.0, "dist_p50_px": 0.0, "idf1": 1.0, "switch_count": 0}
+    files.figures.write_text(json.dumps(figures))
+    draw_picture(files)
+    picture_HW3 = cv2.imread(str(files.picture))
+    assert picture_HW3.shape == (912, 1560, 3)
+    upper, lower = picture_HW3[60:480], picture_HW3[520:]
+    assert upper.std() > 10
+    assert (lower < 250).any()
