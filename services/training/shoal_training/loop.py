@@ -82,6 +82,7 @@ class _Loop:
         self._place = surroundings.device.torch_device
         optimization = config.optimization
         self._learner = Learner(task, optimization, surroundings.device, surroundings.processes)
+        self._validation_batches = splits.validation.batches_per_epoch
         self._clock = RunClock(optimization.time_budget_s, surroundings.clock)
         self._patience = Patience(optimization.early_stopping)
         self._steps_per_epoch = math.ceil(
@@ -192,7 +193,9 @@ class _Loop:
                 # One step late, so that a GPU has work while its loss is fetched.
                 self._tell(untold)
                 loss = torch.stack([value.total for value in values]).mean()
-                speed = seen / max(self._around.clock() - begin_s, 1e-9)
+                taken_s = self._around.clock() - begin_s
+                self._clock.expect(taken_s / (index + 1) / accumulated, self._validation_batches)
+                speed = seen / max(taken_s, 1e-9)
                 untold = _Step(index, self._steps, self._steering.rate, speed, loss)
         self._tell(untold)
         return tally, sample

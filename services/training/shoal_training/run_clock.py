@@ -13,6 +13,7 @@ class RunClock:
         self._clock = clock
         self._begin_s = clock()
         self._reserve_s = 0.0
+        self._measured = False
 
     @property
     def seconds(self) -> float:
@@ -24,8 +25,9 @@ class RunClock:
         """How much of the time for training is over, 0 to 1; 0 without a budget."""
         if math.isinf(self._budget_s):
             return 0.0
-        usable_s = self._budget_s - self._reserve_s
-        return 1.0 if usable_s <= 0 else min(1.0, self.seconds / usable_s)
+        # However long a validation takes, half of the time is for training.
+        usable_s = self._budget_s - min(self._reserve_s, self._budget_s / 2)
+        return min(1.0, self.seconds / usable_s)
 
     @property
     def is_over(self) -> bool:
@@ -36,6 +38,17 @@ class RunClock:
         """Goes on at `seconds`."""
         self._begin_s = self._clock() - seconds
 
+    def expect(self, batch_s: float, validation_batches: int) -> None:
+        """Keeps time back for a validation that was not measured yet.
+
+        Args:
+            batch_s: Time that training takes for a batch; without gradients it is about a third.
+            validation_batches: Batches of the validation.
+        """
+        if not self._measured:
+            self._reserve_s = 2 * validation_batches * batch_s / 3
+
     def keep_back(self, validation_s: float) -> None:
         """Keeps time for one more validation, and as much for the evaluation after it."""
-        self._reserve_s = max(self._reserve_s, 2 * validation_s)
+        longest_s = self._reserve_s if self._measured else 0.0
+        self._reserve_s, self._measured = max(longest_s, 2 * validation_s), True

@@ -154,6 +154,19 @@ def test_time_that_is_over_ends_training_and_leaves_room_for_the_evaluation(
     assert recorder.batches[-1].learning_rate < 1e-3 * config.optimization.optimizer.learning_rate
 
 
+def test_time_that_is_over_within_the_first_epoch_leaves_room_as_well(tmp_path: Path) -> None:
+    clock = [0.0]
+
+    def pass_time(report: BatchReport) -> None:
+        clock[0] += 3
+
+    recorder = Recorder(pass_time)
+    config = tiny_config(epochs=9, min_batches_per_epoch=1000, time_budget_s=90)
+    result = train_tiny(config, tmp_path, recorder, clock=lambda: clock[0], validation_batches=10)
+    # A batch of the validation is expected to take 1 s: 10 s, and as much for the evaluation.
+    assert 66 <= result.seconds <= 75
+
+
 def test_a_stop_ends_after_the_step_and_keeps_what_was_learned(tmp_path: Path) -> None:
     waiting: list[Command] = []
     recorder = Recorder(lambda report: waiting.append(Stop()) if report.step == 7 else None)
