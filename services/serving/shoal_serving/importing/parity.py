@@ -84,8 +84,8 @@ def _run(contract: PoseContract, network: Network, frames: ParityFrames) -> list
             MAX_INSTANCES.name: np.full((1, 1), contract.max_instances, np.int32),
             LINE_SAMPLES.name: np.linspace(0, 1, 10, dtype=np.float32)[None],
         }
-        if frames.centroids_px_FI2 is not None:
-            values[CENTROIDS.name] = frames.centroids_px_FI2[index][None]
+        if frames.centroids_px_FJ2 is not None:
+            values[CENTROIDS.name] = frames.centroids_px_FJ2[index][None]
         made = session.run(names, {port.name: values[port.name] for port in plan.inputs})
         outputs = dict(zip(names, made, strict=True))
         size = image.shape[0], image.shape[1]

@@ -1,6 +1,6 @@
 """Frames that travel with a model, and what its training found in them: `parity.npz`.
 
-Axis legend: F frames, H W frame pixels, C channels, I instances, N nodes, 2 = (x, y).
+Axis legend: F frames, H W frame pixels, C channels, J crops, I instances, N nodes, 2 = (x, y).
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class ParityFrames:
     """Frames and results that an import has to reproduce."""
 
     images_FHWC: NDArray[np.uint8]
-    centroids_px_FI2: NDArray[np.float32] | None
+    centroids_px_FJ2: NDArray[np.float32] | None
     """Where crops are cut, NaN for none; None where whole frames are seen."""
     points_px_FIN2: NDArray[np.float32]
     """NaN for nodes that were not found, and for no instance."""
@@ -90,7 +90,7 @@ def _parse(arrays: Mapping[str, NDArray[Any]], config: ShoalConfig) -> ParityFra
     instances = (frame_count, points.shape[1])
     centroids = classes = None
     if sees_crops:
-        centroids = _array(arrays, "centroids_px", np.float32, (*instances, 2))
+        centroids = _array(arrays, "centroids_px", np.float32, (frame_count, None, 2))
     if config.classes:
         classes = _array(arrays, "class_indices", np.int64, instances)
         if classes.size and not -1 <= classes.min() <= classes.max() < len(config.classes):
@@ -98,7 +98,7 @@ def _parse(arrays: Mapping[str, NDArray[Any]], config: ShoalConfig) -> ParityFra
     return ParityFrames(
         images_FHWC=images,
         points_px_FIN2=points,
-        centroids_px_FI2=centroids,
+        centroids_px_FJ2=centroids,
         class_indices_FI=classes,
     )
 

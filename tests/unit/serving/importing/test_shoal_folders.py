@@ -77,6 +77,16 @@ def test_a_model_may_be_named_by_its_run_folder(tmp_path):
     assert imported(tmp_path, tmp_path / "run").contract.kind == "centroid"
 
 
+def test_a_crop_without_any_node_is_no_instance(tmp_path):
+    folder = write_model(tmp_path / "model", "centered_instance")
+    arrays = shoal_models.parity("centered_instance")
+    nowhere = np.full((2, 1, 2), 150, np.float32)
+    centroids = np.concatenate([nowhere, arrays["centroids_px"]], axis=1)
+    np.savez(folder / "parity.npz", **{**arrays, "centroids_px": centroids})
+    (stage,) = imported(tmp_path, folder).contract.stages
+    assert stage.parity.instance_count == 4
+
+
 def test_learned_offsets_move_the_nodes(tmp_path):
     folder = write_model(
         tmp_path / "model", "centered_instance", more_heads=["OffsetRefinementHead"]
