@@ -31,6 +31,15 @@ _TEST_WORLD = WorldConfig(
 )
 """Other paths on other bedding."""
 
+_SETTINGS = (
+    "data.anchor_part=body",
+    "centroid:data.input_scale=0.25",
+    "centroid:heads.confmaps.sigma_map_px=1.5",
+    "centroid:optimization.batch_size=8",
+)
+"""For two minutes: a body that is seen is found sooner than the middle of nodes some of which are
+hidden, and in a small picture sooner than in a large one."""
+
 Command = Callable[[Sequence[str]], int]
 """Runs a command line without its first word; returns the exit status."""
 
@@ -96,6 +105,7 @@ def command_lines(files: DemoFiles, time_budget: str) -> list[list[str]]:
     """Returns the commands, each without its first word."""
     training, test = files.training, files.test
     train = ["train", str(training.labels), "--kind", "topdown", "--time-budget", time_budget]
+    train += [word for setting in _SETTINGS for word in ("--set", setting)]
     track = ["track", str(test.video), "-m", str(files.model), "-o", str(files.tracked)]
     return [
         [*train, "-o", str(files.model)],
