@@ -197,7 +197,11 @@ SERVICES = {
     "serving": ["shoal.serving.v1.ServingService"],
     "tracking": ["shoal.tracking.v1.TrackingService"],
     "labels": ["shoal.labels.v1.LabelsService"],
-    "orchestrator": ["shoal.jobs.v1.JobsService", "shoal.jobs.v1.WorkQueueService"],
+    "orchestrator": [
+        "shoal.jobs.v1.JobsService",
+        "shoal.jobs.v1.TrainingSweepsService",
+        "shoal.jobs.v1.WorkQueueService",
+    ],
     "worker": [],
 }
 SETTINGS = {
