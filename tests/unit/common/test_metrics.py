@@ -48,6 +48,15 @@ async def scrape(port: int) -> Samples:
     }
 
 
+async def scrape_once_counted(port: int, *methods: str) -> Samples:
+    """Returns what is read once a call of each method is counted: a client hears of it before."""
+    async with asyncio.timeout(60):
+        while True:
+            samples = await scrape(port)
+            if all(value(samples, "rpc_seconds_count", method=method) for method in methods):
+                return samples
+
+
 def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[f"shoal_fake_{name}", frozenset(labels.items())]
 
@@ -77,7 +86,7 @@ async def test_calls_are_counted_by_method_and_code(tmp_path) -> None:
     )
     async with running(builder, target) as service:
         await call_all(decode_pb2_grpc.DecodeServiceStub(service.channel))
-        samples = await scrape(port)
+        samples = await scrape_once_counted(port, PROBE, STREAM)
     assert value(samples, "rpc_calls_total", method=PROBE, code="NOT_FOUND") == 1
     assert value(samples, "rpc_calls_total", method=STREAM, code="INTERNAL") == 1
     assert value(samples, "rpc_seconds_count", method=PROBE) == 1
@@ -99,7 +108,7 @@ async def test_calls_that_run_are_counted_as_long_as_they_do(tmp_path) -> None:
         assert value(await scrape(port), "rpc_in_flight_calls", method=PROBE) == 1
         servicer.finish.set()
         await call
-        samples = await scrape(port)
+        samples = await scrape_once_counted(port, PROBE)
         assert value(samples, "rpc_in_flight_calls", method=PROBE) == 0
         assert value(samples, "rpc_calls_total", method=PROBE, code="OK") == 1
 
