@@ -93,7 +93,7 @@ bench-training: setup ## Models after ten minutes of training (hours; goes on wh
 .PHONY: check-backbones
 check-backbones: setup ## Every encoder of timm that is offered: train a step, export (own environment, 7 GB)
 	$(PYTHON) -m venv .venv-backbones
-	.venv-backbones/bin/pip install --quiet --disable-pip-version-check -c constraints.txt hatchling onnxruntime
+	.venv-backbones/bin/pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables onnxruntime
 	.venv-backbones/bin/pip install --quiet --disable-pip-version-check "torch===2.13.0" torchvision timm
 	.venv-backbones/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
 		-e services/core -e services/media -e "services/training[backbones]"
