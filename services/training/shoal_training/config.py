@@ -61,7 +61,8 @@ class DataConfig:
     px_per_mm: float | None = None
     """Pixels of the frame per millimetre, where it is known: distances are reported in both."""
     cache: Literal["memory", "disk", "none"] = "memory"
-    """Where decoded frames (or what of them is needed) are kept."""
+    """Where decoded frames (or what of them is needed) are kept. What would take more than half of
+    the free memory is kept on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from shoal_training.cutting import (
     up_to_stride,
 )
 from shoal_training.labelled_set import LabelledFrame, LabelledSet
-from shoal_training.sample_store import open_store
+from shoal_training.sample_store import fitting_cache, open_store
 from shoal_training.samples import Sample
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class SampleSource:
         stride: The network's input is a multiple of it.
         augment: What will be done to the samples, which have room for it then and no certain
             size; None: they are `size_hw`, as serving shows them to the network.
-        cache_folder: Where a cache on disk is.
+        cache_folder: Where a cache on disk is; it is there.
+        memory_bytes: What is free; samples that would fill it are kept on disk. None: no limit.
 
     Raises:
         InvalidArgument: FRAMES_DAMAGED when no frame can be read.
@@ -78,6 +79,7 @@ class SampleSource:
         stride: int,
         augment: AugmentConfig | None,
         cache_folder: Path,
+        memory_bytes: int | None = None,
     ) -> None:
         self._labelled = labelled
         self._scale = config.data.input_scale
@@ -94,8 +96,9 @@ class SampleSource:
         self._cut_px = self._crop_size_px or 0
         if augment is not None:
             self._cut_px = math.ceil(side_with_margin(self.size_hw[0], augment) / self._scale)
-        self._store = open_store(config.data.cache, cache_folder, self._make)
-        if config.data.cache == "none":
+        cache = fitting_cache(config.data.cache, self._expected_bytes(frames), memory_bytes)
+        self._store = open_store(cache, cache_folder, self._make)
+        if cache == "none":
             self._places = [place for frame in frames for place in self._all_places(frame)]
         else:
             with ExitStack() as on_failure:
@@ -151,6 +154,14 @@ class SampleSource:
             up_to_stride(int(height * self._scale), stride),
             up_to_stride(int(width * self._scale), stride),
         )
+
+    def _expected_bytes(self, frames: Sequence[LabelledFrame]) -> int:
+        """Returns about how much all images take that are kept."""
+        if self._crop_size_px is None:
+            height, width = self.size_hw
+            return len(frames) * height * width * self.channels
+        count = sum(len(frame.points_px_IN2) for frame in frames)
+        return count * int(self._cut_px * self._scale) ** 2 * self.channels
 
     def _all_places(self, frame: LabelledFrame) -> list[_Place]:
         rows_I = np.arange(len(frame.points_px_IN2))

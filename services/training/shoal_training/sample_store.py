@@ -3,6 +3,7 @@
 Axis legend: H W pixels, C channels.
 """
 
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 from shoal_core.errors import ResourceExhausted
 
 Image = NDArray[np.uint8]
+Cache = Literal["memory", "disk", "none"]
+
+_LOG = logging.getLogger(__name__)
+_MEMORY_SHARE = 0.5
+"""Of the free memory, what samples may take: training needs some, and other programs do."""
 
 
 class SampleStore(Protocol):
@@ -108,9 +114,26 @@ class AgainStore:
         """Does nothing: nothing is kept."""
 
 
-def open_store(
-    cache: Literal["memory", "disk", "none"], folder: Path, make: Callable[[int], Image]
-) -> SampleStore:
+def fitting_cache(cache: Cache, expected_bytes: int, memory_bytes: int | None) -> Cache:
+    """Returns where images are kept: on disk, after a warning, if memory does not hold them.
+
+    Args:
+        cache: As `DataConfig.cache`.
+        expected_bytes: Of all images.
+        memory_bytes: What is free; None: enough.
+    """
+    if cache != "memory" or memory_bytes is None or expected_bytes <= _MEMORY_SHARE * memory_bytes:
+        return cache
+    _LOG.warning(
+        "The samples take %.1f GB, but %.1f GB of memory are free: they are kept on disk "
+        "(data.cache=disk).",
+        expected_bytes / 1e9,
+        memory_bytes / 1e9,
+    )
+    return "disk"
+
+
+def open_store(cache: Cache, folder: Path, make: Callable[[int], Image]) -> SampleStore:
     """Returns an empty store.
 
     Args:

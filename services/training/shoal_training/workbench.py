@@ -13,13 +13,12 @@ from shoal_training.distributed import Processes
 from shoal_training.heads import head_specs
 from shoal_training.learner import Task
 from shoal_training.losses import Losses
+from shoal_training.memory import available_memory_bytes
 from shoal_training.networks import build_network
 from shoal_training.sample_source import SampleSource
 from shoal_training.surroundings import Splits
 from shoal_training.targets import Targets
 from shoal_training.training_data import TrainingData
-
-CACHE = "cache"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ def open_workbench(
 
     Args:
         data: With the resolved configuration.
-        run_folder: Where frames are kept, if they are kept on disk.
+        run_folder: Where frames are kept, if they are kept on disk; it is there.
         processes: Of which this one takes its share of the batches.
 
     Raises:
@@ -61,12 +60,13 @@ def open_workbench(
                     config,
                     stride=network.max_stride,
                     augment=augment,
-                    cache_folder=run_folder / CACHE / f"{name}{processes.rank}",
+                    cache_folder=run_folder,
+                    memory_bytes=available_memory_bytes(),
                 )
             )
-            for name, indices, augment in (
-                ("training", data.split.training, config.augment),
-                ("validation", data.split.validation, None),
+            for indices, augment in (
+                (data.split.training, config.augment),
+                (data.split.validation, None),
             )
         )
         yield Workbench(

@@ -30,6 +30,7 @@ def source(
     folder: Path,
     kind: ModelKind = "centered_instance",
     augment: AugmentConfig | None = None,
+    memory_bytes: int | None = None,
     **data: object,
 ) -> SampleSource:
     config = TrainingConfig(
@@ -43,6 +44,7 @@ def source(
         stride=8,
         augment=augment,
         cache_folder=folder,
+        memory_bytes=memory_bytes,
     )
 
 
@@ -139,6 +141,18 @@ def test_a_cache_on_disk_leaves_no_file(labelled: LabelledSet, tmp_path: Path) -
     before = set(tmp_path.iterdir())
     with source(labelled, tmp_path, cache="disk"):
         assert set(tmp_path.iterdir()) == before
+
+
+def test_samples_that_would_fill_the_memory_are_kept_on_disk(
+    labelled: LabelledSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame_bytes = 64 * 80
+    for memory_bytes, expected in ((4 * frame_bytes, ""), (4 * frame_bytes - 1, "kept on disk")):
+        caplog.clear()
+        with source(labelled, tmp_path, "bottomup", memory_bytes=memory_bytes) as samples:
+            assert expected in caplog.text
+            assert bool(caplog.text) == bool(expected)
+            assert isinstance(samples.sample(0).image_HWC, np.memmap) == bool(expected)
 
 
 def test_a_full_disk_is_told_with_the_cure(
