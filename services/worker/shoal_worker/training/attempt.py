@@ -75,7 +75,6 @@ class Attempt:
                 ]
                 beside = [group.create_task(work) for work in self._beside(trainer)]
                 status = await trainer.wait()
-                trainer.kill()  # whatever it has started holds its pipes
                 await asyncio.wait(reading)
                 for task in beside:
                     task.cancel()

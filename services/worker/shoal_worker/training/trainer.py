@@ -3,11 +3,10 @@
 import asyncio
 import os
 import shutil
-import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def checked_command(command: Sequence[str]) -> list[str]:
 
 
 class Trainer:
-    """One run of the training program, in a session and a process group of its own."""
+    """One run of the training program, on a leash (`leash.py`)."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -78,9 +77,9 @@ class Trainer:
         return status if status >= 0 else 128 - status
 
     def kill(self) -> None:
-        """Ends the program and everything that it has started, at once."""
-        with suppress(ProcessLookupError):  # nothing of the group is left
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """Lets go of the leash: ends the program and everything that it has started, at once."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def output(self) -> AsyncIterator[str]:
         """Yields the lines of the standard output."""
