@@ -42,9 +42,9 @@ class Watching:
                 yield job, events
                 last = job
                 since = events[-1].number if events else since
-                if len(events) == _PAGE:
-                    continue
-                if job.state.ended:
-                    return
-                await self._clock.sleep(_INTERVAL_SECONDS)
+            if len(events) == _PAGE:
+                continue  # there may be more
+            if job.state.ended:
+                return
+            await self._clock.sleep(_INTERVAL_SECONDS)
             await changed.wait()

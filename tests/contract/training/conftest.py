@@ -128,6 +128,11 @@ class Client:
         finally:
             watching.cancel()
 
+    async def lease(self) -> jobs_pb2.Task:
+        """Returns the next network to train, as a worker gets it."""
+        request = jobs_pb2.LeaseTaskRequest(worker_id="w", kinds=[jobs_pb2.TASK_KIND_TRAIN])
+        return (await call(self.queue.LeaseTask, request)).task
+
     async def until_ended(self, name: str) -> tuple[jobs_pb2.Job, list[training_pb2.JobEvent]]:
         """Returns the job at its end and everything that happened."""
         responses = [response async for response in self.watch(name)]
@@ -150,6 +155,11 @@ class Client:
         request = jobs_pb2.ListArtifactsRequest(parent=job)
         response = await call(self.jobs.ListArtifacts, request)
         return [artifact.path for artifact in response.artifacts]
+
+
+def job_of(task: jobs_pb2.Task) -> str:
+    """Returns the name of the job of a task."""
+    return task.name.rpartition("/tasks/")[0]
 
 
 async def call(method: Callable[..., Any], request: Any) -> Any:

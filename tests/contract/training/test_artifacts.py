@@ -9,14 +9,13 @@ import pytest
 from shoal.jobs.v1 import jobs_pb2
 from shoal_common.status import typed_errors
 from shoal_core.errors import Aborted, DataLoss, InvalidArgument, NotFound
-from tests.contract.training.conftest import CALL_SECONDS, Client, Ensemble, call
+from tests.contract.training.conftest import CALL_SECONDS, Client, Ensemble, call, job_of
 
 
 @pytest.fixture
 async def task(client: Client) -> jobs_pb2.Task:
     await client.create()
-    request = jobs_pb2.LeaseTaskRequest(worker_id="w", kinds=[jobs_pb2.TASK_KIND_TRAIN])
-    return (await call(client.queue.LeaseTask, request)).task
+    return await client.lease()
 
 
 def header(task: jobs_pb2.Task, data: bytes, **fields: Any) -> jobs_pb2.UploadArtifactRequest:
@@ -42,10 +41,6 @@ async def upload(client: Client, requests: Iterable[jobs_pb2.UploadArtifactReque
 async def put(client: Client, task: jobs_pb2.Task, data: bytes, **fields: Any) -> None:
     chunk = jobs_pb2.UploadArtifactRequest(chunk=data)
     await upload(client, [header(task, data, **fields), chunk])
-
-
-def job_of(task: jobs_pb2.Task) -> str:
-    return task.name.rpartition("/tasks/")[0]
 
 
 async def test_a_file_is_replaced_as_a_whole(
@@ -121,8 +116,7 @@ async def test_a_file_that_has_lost_its_end_is_told(
 async def test_half_uploaded_files_are_gone_after_a_restart(ensemble: Ensemble) -> None:
     async with ensemble.orchestrator() as client:
         await client.create()
-        request = jobs_pb2.LeaseTaskRequest(worker_id="w", kinds=[jobs_pb2.TASK_KIND_TRAIN])
-        task = (await call(client.queue.LeaseTask, request)).task
+        task = await client.lease()
         await put(client, task, b"one")
     folder = next((ensemble.folder / "home/jobs/artifacts/lab").iterdir())
     (folder / "0123.partial").write_bytes(b"tw")

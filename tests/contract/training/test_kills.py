@@ -6,7 +6,7 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -54,14 +54,20 @@ def holds_with_checkpoint(job: jobs_pb2.Job) -> bool:
     return progress.last.epoch == 2 and progress.last_epoch.epoch == 1
 
 
-async def until_kept(client: Client, job: str, epoch: int) -> None:
-    """Returns once the checkpoint after so many epochs was uploaded."""
+async def uploads(client: Client, job: str, path: str) -> AsyncIterator[bytes]:
+    """Yields a file whenever it was uploaded."""
     async for response in client.watch(job):
         for event in response.events:
-            if event.artifact.path == "centroid/checkpoints/last.pt":
-                kept = json.loads(await client.download(job, event.artifact.path))
-                if kept["epoch"] == epoch:
-                    return
+            if event.artifact.path == path:
+                yield await client.download(job, path)
+
+
+async def until_kept(client: Client, job: str, epoch: int) -> None:
+    """Returns once the checkpoint after so many epochs was uploaded."""
+    async with aclosing(uploads(client, job, "centroid/checkpoints/last.pt")) as checkpoints:
+        async for checkpoint in checkpoints:
+            if json.loads(checkpoint)["epoch"] == epoch:
+                return
 
 
 async def finish(client: Client, job: str) -> tuple[jobs_pb2.Job, list[training_pb2.JobEvent]]:
@@ -86,7 +92,8 @@ async def test_worker_killed_in_an_epoch(ensemble: Ensemble, client: Client) -> 
     async with killable_worker(ensemble) as worker:
         await client.until(job.name, holds_with_checkpoint)
         await until_kept(client, job.name, 2)
-        trainer = os.pidfd_open(int(await client.download(job.name, "centroid/pid")))
+        async with aclosing(uploads(client, job.name, "centroid/pid")) as pids:
+            trainer = os.pidfd_open(int(await anext(pids)))
         worker.kill()
         await worker.wait()
         assert await asyncio.to_thread(is_gone, trainer)
