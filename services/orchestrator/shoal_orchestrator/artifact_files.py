@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from shoal_core.errors import DataLoss, InvalidArgument
+from shoal_core.errors import Aborted, DataLoss, InvalidArgument
 
 CHUNK_BYTES = 1 << 20
 _PARTIAL = ".partial"
@@ -24,7 +24,8 @@ class IncomingFile:
         self._sha256 = sha256
         self._digest = hashlib.sha256()
         self._written = 0
-        self._file = path.open("xb")
+        # Unbuffered: what a full disk did not take must not be tried again when it is closed.
+        self._file = path.open("xb", buffering=0)
 
     async def write(self, chunk: bytes) -> None:
         """Appends bytes.
@@ -55,10 +56,14 @@ class IncomingFile:
 
     def _append(self, chunk: bytes) -> None:
         self._digest.update(chunk)
-        self._file.write(chunk)
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:  # which does not know of what file
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _sync(self) -> None:
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def _differs(self) -> InvalidArgument:
@@ -104,9 +109,20 @@ class ArtifactFiles:
             path.unlink(missing_ok=True)
 
     def publish(self, job: str, incoming: IncomingFile, sha256: str) -> None:
-        """Gives a finished file its name."""
+        """Gives a finished file its name.
+
+        Raises:
+            Aborted: UPLOAD_ABANDONED when its sender has gone, and the file with it.
+        """
         path = self._path(job, sha256)
-        incoming.path.replace(path)
+        try:
+            incoming.path.replace(path)
+        except FileNotFoundError as error:
+            raise Aborted(
+                "UPLOAD_ABANDONED",
+                f"A file of {job} was given up before it was kept; upload it again.",
+                job=job,
+            ) from error
         for folder in (path.parent, path.parent.parent, self._folder):
             _fsync_folder(folder)
 

@@ -5,7 +5,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -18,18 +18,21 @@ from tests.contract.training.conftest import Client, Ensemble, call
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED
 
 
-@asynccontextmanager
-async def process(
-    module: str, config: Any, *names: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Runs a service with some values of a configuration, until it is killed."""
+def command_of(module: str, config: Any, *names: str) -> list[str]:
+    """Returns what runs a service with some values of a configuration."""
     values = {name: getattr(config, name) for name in names}
     texts = {
         name: json.dumps(value) if isinstance(value, tuple) else value
         for name, value in values.items()
     }
     arguments = [part for name, text in texts.items() for part in ("--set", f"{name}={text}")]
-    running = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
+    return [sys.executable, "-m", module, *arguments]
+
+
+@asynccontextmanager
+async def process(command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Runs a service until it is killed."""
+    running = await asyncio.create_subprocess_exec(*command)
     try:
         yield running
     finally:
@@ -41,12 +44,12 @@ async def process(
 def killable_worker(ensemble: Ensemble, **settings: Any) -> Any:
     names = ("listen", "orchestrator_target", "labels_target", "serving_target", "allowed_roots")
     names += ("worker_id", "runs_folder", "trainer_command", "artifact_interval_seconds")
-    return process("shoal_worker", ensemble.worker_config(**settings), *names)
+    return process(command_of("shoal_worker", ensemble.worker_config(**settings), *names))
 
 
-def killable_orchestrator(ensemble: Ensemble) -> Any:
+def orchestrator_command(ensemble: Ensemble) -> list[str]:
     names = ("listen", "home", "decode_target", "serving_target", "labels_target", "lease_seconds")
-    return process("shoal_orchestrator", ensemble.orchestrator_config, *names)
+    return command_of("shoal_orchestrator", ensemble.orchestrator_config, *names)
 
 
 def holds_with_checkpoint(job: jobs_pb2.Job) -> bool:
@@ -112,7 +115,7 @@ async def test_orchestrator_killed_in_an_epoch(ensemble: Ensemble) -> None:
     target = ensemble.orchestrator_config.listen
     async with open_channel(target) as channel, ensemble.worker():
         client = Client(channel, ensemble.folder)
-        async with killable_orchestrator(ensemble) as orchestrator:
+        async with process(orchestrator_command(ensemble)) as orchestrator:
             await channel.channel_ready()
             job = await client.create(epochs=1000, hold_at=2)
             await client.until(job.name, holds_with_checkpoint)
