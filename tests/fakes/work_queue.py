@@ -25,8 +25,13 @@ class FakeWorkQueue(pb_grpc.WorkQueueServiceServicer):
         self.ending_fault: ShoalError | None = None
         self.lease_fault: ShoalError | None = None
         self.renewals: list[pb.RenewLeaseRequest] = []
+        self.reports: list[pb.ReportTrainingRequest] = []
         self.completed: list[pb.CompleteTaskRequest] = []
         self.failed: list[ShoalError] = []
+        self.upload_faults: list[ShoalError] = []
+        """What the next uploads are answered, one after another."""
+        self.uploads: dict[str, bytes] = {}
+        """Files by their path, in the order in which they came first."""
         self.lease_count = 0
         self._tasks: list[pb.Task] = []
         self._changed = asyncio.Condition()
@@ -99,6 +104,18 @@ class FakeWorkQueue(pb_grpc.WorkQueueServiceServicer):
         self.failed.append(from_status(request.error))
         await self._tell()
         return pb.FailTaskResponse()
+
+    async def UploadArtifact(self, requests, context):
+        header, *chunks = [request async for request in requests]
+        if self.upload_faults:
+            raise self.upload_faults.pop(0)
+        self.uploads[header.header.path] = b"".join(request.chunk for request in chunks)
+        return pb.UploadArtifactResponse()
+
+    async def ReportTraining(self, request, context):
+        self.reports.append(request)
+        await self._tell()
+        return pb.ReportTrainingResponse()
 
     async def _tell(self) -> None:
         async with self._changed:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common.status import typed_errors
@@ -24,8 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9_ -][A-Za-z0-9_ .-]*")
 _LAST = "model"
 """Folder whose files are uploaded after all others: the model is there when it is whole."""
 
-_Seen = tuple[int, int]
-"""Length in bytes and time of the last change in nanoseconds."""
+_Seen = tuple[int, int] | None
+"""Length in bytes and time of the last change in nanoseconds; None of what is not there."""
 
 
 class RunArtifacts:
@@ -68,10 +69,14 @@ class RunArtifacts:
         """
         for path in await asyncio.to_thread(self._changed):
             try:
-                seen, byte_count, sha256 = await asyncio.to_thread(_fingerprint, path)
-                await self._upload(path, byte_count, sha256)
+                with path.open("rb") as file:  # the same one, whatever takes its place
+                    seen, header = await asyncio.to_thread(self._header, path, file)
+                    with typed_errors("orchestrator"):
+                        await self._queue.UploadArtifact(
+                            _messages(header, file), timeout=_TRANSFER_SECONDS
+                        )
             except FileNotFoundError:
-                continue  # replaced or removed meanwhile
+                continue  # removed meanwhile
             except InvalidArgument as error:
                 if error.reason != "ARTIFACT_DIFFERS":
                     raise
@@ -88,8 +93,10 @@ class RunArtifacts:
             await patiently("orchestrator", self.push)
 
     def _changed(self) -> list[Path]:
-        files = [path for path in self._folder.rglob("*") if self._is_kept(path)]
-        changed = [path for path in files if self._seen.get(path) != _seen(path)]
+        walk = os.walk(self._folder)  # which does not mind folders that go meanwhile
+        files = [Path(folder, name) for folder, _, names in walk for name in names]
+        kept = [path for path in files if self._is_kept(path)]
+        changed = [path for path in kept if self._seen.get(path) != _seen(path)]
         return sorted(changed, key=lambda path: (self._name(path).startswith(f"{_LAST}/"), path))
 
     def _is_kept(self, path: Path) -> bool:
@@ -129,40 +136,40 @@ class RunArtifacts:
             )
         self._seen[path] = _seen(path)
 
-    async def _upload(self, path: Path, byte_count: int, sha256: str) -> None:
+    def _header(self, path: Path, file: BinaryIO) -> tuple[_Seen, jobs_pb2.ArtifactHeader]:
+        """Returns what a file looks like, and what it is as far as it was read."""
+        stat = os.fstat(file.fileno())
+        digest, left = hashlib.sha256(), stat.st_size
+        while left > 0 and (chunk := file.read(min(_CHUNK_BYTES, left))):
+            digest.update(chunk)
+            left -= len(chunk)
         header = jobs_pb2.ArtifactHeader(
             task=self._task.name,
             fencing_token=self._task.fencing_token,
             path=self._name(path),
-            byte_count=byte_count,
-            sha256=sha256,
+            byte_count=stat.st_size - left,
+            sha256=digest.hexdigest(),
         )
-        with typed_errors("orchestrator"):
-            await self._queue.UploadArtifact(_messages(header, path), timeout=_TRANSFER_SECONDS)
+        return _look(stat), header
 
 
 async def _messages(
-    header: jobs_pb2.ArtifactHeader, path: Path
+    header: jobs_pb2.ArtifactHeader, file: BinaryIO
 ) -> AsyncIterator[jobs_pb2.UploadArtifactRequest]:
     yield jobs_pb2.UploadArtifactRequest(header=header)
     left = header.byte_count
-    with path.open("rb") as file:
-        while left > 0 and (chunk := await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))):
-            left -= len(chunk)
-            yield jobs_pb2.UploadArtifactRequest(chunk=chunk)
-
-
-def _fingerprint(path: Path) -> tuple[_Seen, int, str]:
-    """Returns what a file looks like, and its length and hash as far as it was read."""
-    seen = _seen(path)
-    digest, left = hashlib.sha256(), seen[0]
-    with path.open("rb") as file:
-        while left > 0 and (chunk := file.read(min(_CHUNK_BYTES, left))):
-            digest.update(chunk)
-            left -= len(chunk)
-    return seen, seen[0] - left, digest.hexdigest()
+    file.seek(0)
+    while left > 0 and (chunk := await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))):
+        left -= len(chunk)
+        yield jobs_pb2.UploadArtifactRequest(chunk=chunk)
 
 
 def _seen(path: Path) -> _Seen:
-    stat = os.stat(path)
+    try:
+        return _look(os.stat(path))
+    except FileNotFoundError:
+        return None
+
+
+def _look(stat: os.stat_result) -> _Seen:
     return stat.st_size, stat.st_mtime_ns

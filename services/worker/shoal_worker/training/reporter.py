@@ -16,6 +16,8 @@ _MAX_EVENTS = 500
 _MAX_LINES = 200
 """Lines of an event; what comes beyond before it is told is only counted."""
 _MAX_LINE_LENGTH = 2000
+_MAX_LENGTH = 20_000
+"""Characters of an event: as many events as a message may hold are then within its limit."""
 _MAX_LINES_OF_ATTEMPT = 20_000
 
 
@@ -31,6 +33,7 @@ class Reporter:
         self._number = 0
         self._last: training_pb2.TrainingMeasurement | None = None
         self._lines: list[str] = []
+        self._length = 0
         self._dropped_line_count = 0
         self._line_count = 0
 
@@ -48,8 +51,10 @@ class Reporter:
     def log(self, line: str) -> None:
         """Notes a line of the trainer's."""
         self._line_count += 1
-        if len(self._lines) < _MAX_LINES and self._line_count <= _MAX_LINES_OF_ATTEMPT:
-            self._lines.append(line[:_MAX_LINE_LENGTH])
+        self._length += len(line := line[:_MAX_LINE_LENGTH])
+        fits = len(self._lines) < _MAX_LINES and self._length <= _MAX_LENGTH
+        if fits and self._line_count <= _MAX_LINES_OF_ATTEMPT:
+            self._lines.append(line)
         else:
             self._dropped_line_count += 1
 
@@ -75,7 +80,8 @@ class Reporter:
             await patiently("orchestrator", self._tell)
 
     async def _tell(self) -> None:
-        self._close_lines()
+        if self._lines:  # that lines are left out is told with what is told next
+            self._close_lines()
         events, last = self._events[:_MAX_EVENTS], self._last
         if not events and last is None:
             return
@@ -96,5 +102,5 @@ class Reporter:
         if not self._lines and not self._dropped_line_count:
             return
         log = training_pb2.LogLines(lines=self._lines, dropped_line_count=self._dropped_line_count)
-        self._lines, self._dropped_line_count = [], 0
+        self._lines, self._length, self._dropped_line_count = [], 0, 0
         self.happened(training_pb2.JobEvent(log=log))

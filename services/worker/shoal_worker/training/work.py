@@ -14,6 +14,7 @@ from shoal.jobs.v1 import jobs_pb2_grpc, training_pb2
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import FailedPrecondition, InvalidArgument, NotFound, ShoalError, Unavailable
 from shoal_worker.label_sets import LabelSets
+from shoal_worker.patience import patiently
 from shoal_worker.queue import Lease
 from shoal_worker.training.artifacts import RunArtifacts
 from shoal_worker.training.attempt import Attempt, Outcome
@@ -82,7 +83,7 @@ class TrainingWork:
                 await self._label_sets.export(lease.task.train.spec.label_sets, exported)
                 labels["labels"].append(str(exported))
             artifacts = RunArtifacts(lease.task, run_folder, jobs=self._jobs, queue=self._queue)
-            resumes = await artifacts.fetch()
+            resumes = await patiently("orchestrator", artifacts.fetch)
             _move_labels(run_folder / "config.json", labels)
             configuration = folder / "configuration.json"
             document = _configuration(lease.task.train.spec, labels, monitor)
