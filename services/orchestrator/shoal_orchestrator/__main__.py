@@ -107,7 +107,6 @@ class _Parts:
         trainings = Trainings(
             dispatcher=dispatcher,
             ledger=TrainingLedger(ledger, clock=clock),
-            leases=leases,
             files=ArtifactFiles(folder / "artifacts"),
             clock=clock,
         )

@@ -142,13 +142,22 @@ class Dispatcher:
         Raises:
             Aborted: LEASE_LOST.
         """
-        lease = self._leases.find(key, token)
-        if lease is None:
-            lease = await self.change(lambda: self._reclaim(key, token))
+        lease = await self.held_lease(key, token)
         if count.frames > 0 and lease.count.frames == 0:
             await self.change(lambda: self._ledger.note_first_frame(key.job))
         self._leases.renew(lease, count, now_seconds=self._clock.monotonic_seconds())
         self._changes.announce(key.job)
+        return lease
+
+    async def held_lease(self, key: TaskKey, token: int) -> Lease:
+        """Returns the lease of whoever holds a task; one that has expired begins again.
+
+        Raises:
+            Aborted: LEASE_LOST.
+        """
+        lease = self._leases.find(key, token)
+        if lease is None:
+            lease = await self.change(lambda: self._reclaim(key, token))
         return lease
 
     async def complete(self, key: TaskKey, token: int, count: Count) -> None:

@@ -10,8 +10,6 @@ from shoal_core.errors import DataLoss
 from shoal_orchestrator.artifact_files import ArtifactFiles, IncomingFile
 from shoal_orchestrator.clock import Clock
 from shoal_orchestrator.dispatcher import Dispatcher
-from shoal_orchestrator.leases import Leases
-from shoal_orchestrator.ledger import lease_lost
 from shoal_orchestrator.records import Job, TaskKey
 from shoal_orchestrator.training_ledger import TrainingLedger
 from shoal_orchestrator.training_records import Artifact, Control, Event, NewEvent
@@ -25,13 +23,11 @@ class Trainings:
         *,
         dispatcher: Dispatcher,
         ledger: TrainingLedger,
-        leases: Leases,
         files: ArtifactFiles,
         clock: Clock,
     ) -> None:
         self._dispatcher = dispatcher
         self._ledger = ledger
-        self._leases = leases
         self._files = files
         self._clock = clock
 
@@ -50,9 +46,7 @@ class Trainings:
         """
         if events:
             await self._dispatcher.change(lambda: self._ledger.report(key, token, events))
-        lease = self._leases.find(key, token)
-        if lease is None:
-            raise lease_lost(key, token)
+        lease = await self._dispatcher.held_lease(key, token)
         lease.measurement = last or lease.measurement
         lease.heard_time_us = self._clock.utc_us()
         self._dispatcher.announce(key.job)
