@@ -14,6 +14,7 @@ import yaml
 from shoal_core.errors import InvalidArgument, NotFound
 from shoal_training.config import TrainingConfig
 from shoal_training.config_checks import check_config
+from shoal_training.durable import write_durably
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -36,8 +37,12 @@ def read_config(path: Path) -> TrainingConfig:
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:
-    """Writes every value, also those that are defaults."""
-    path.write_text(json.dumps(to_values(config), indent=2) + "\n", encoding="utf-8")
+    """Writes every value, also those that are defaults.
+
+    Raises:
+        ResourceExhausted: DISK_FULL.
+    """
+    write_durably(path, (json.dumps(to_values(config), indent=2) + "\n").encode())
 
 
 def to_values(config: TrainingConfig) -> dict[str, Any]:

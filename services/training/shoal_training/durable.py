@@ -2,10 +2,14 @@
 
 import errno
 import os
+import re
+import shutil
 from pathlib import Path
 
 from shoal_core.errors import ResourceExhausted
 
+_REMAINS = re.compile(r"\..+\.(\d+|[0-9a-f]{32}(\.old)?)")
+"""Names under which files (of a process) and folders (of an export) are written."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -38,6 +42,18 @@ def disk_error(error: OSError, path: Path) -> Exception:
         "is whole).",
         path=path,
     )
+
+
+def clear_remains(folder: Path) -> None:
+    """Removes what a kill has left half-written in a folder and those in it.
+
+    Only for a folder that no other process writes into.
+    """
+    for path in [path for path in folder.rglob(".*") if _REMAINS.fullmatch(path.name)]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)  # gone already with a folder around it
 
 
 def flush_folder(folder: Path) -> None:

@@ -98,6 +98,8 @@ def _row(report: EpochReport) -> dict[str, str]:
 def _epochs_before(epoch: int, text: str) -> str:
     """Returns the lines of a log up to an epoch, without one that a kill has cut."""
     header, *lines = text.splitlines(keepends=True) or [""]
+    if not header.endswith("\n"):
+        return ""
     kept = [
         line
         for line in lines

@@ -21,7 +21,6 @@ from shoal_training.profiler import Profiler
 from shoal_training.reports import Listener, Listeners
 from shoal_training.run_folder import open_run_folder
 from shoal_training.run_plan import describe_plan
-from shoal_training.splits import write_split
 from shoal_training.surroundings import Surroundings
 from shoal_training.training_data import open_training_data
 from shoal_training.workbench import Workbench, open_workbench
@@ -55,8 +54,7 @@ def run(config: TrainingConfig, run_folder: Path, *, resume: bool) -> None:
         stack.callback(monitor.close)
         data = stack.enter_context(open_training_data(config, Path()))
         if processes.is_first:
-            open_run_folder(run_folder, data.config, resume=resume)
-            write_split(data.split, run_folder / "split.json")
+            open_run_folder(run_folder, data, resume=resume)
         processes.meet()
         bench = stack.enter_context(open_workbench(data, run_folder, processes))
         around = _Around(data.config, bench, run_folder, device, processes, signals, monitor)

@@ -1,6 +1,6 @@
 """Which labelled frames are trained on, validated on and kept for the test.
 
-A split is written into the run's folder and read again when the run goes on.
+A split is written into the run's folder; a run that goes on must have the same.
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 
 from shoal_core.errors import InvalidArgument
 from shoal_training.config import SplitConfig
+from shoal_training.durable import write_durably
 from shoal_training.labelled_set import LabelledSet
 
 
@@ -77,8 +78,12 @@ def draw_split(
 
 
 def write_split(split: Split, path: Path) -> None:
-    """Writes a split as JSON."""
-    path.write_text(json.dumps(asdict(split)) + "\n")
+    """Writes a split as JSON.
+
+    Raises:
+        ResourceExhausted: DISK_FULL.
+    """
+    write_durably(path, (json.dumps(asdict(split)) + "\n").encode())
 
 
 def read_split(path: Path, *, frame_count: int) -> Split:

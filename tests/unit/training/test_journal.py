@@ -58,6 +58,12 @@ def test_a_run_that_goes_on_leaves_the_log_of_an_undisturbed_one(tmp_path: Path)
     assert rows[0] == rows[1]
 
 
+def test_a_log_whose_first_line_a_full_disk_has_cut_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("epoch,ste")
+    train_tiny(tiny_config(), tmp_path, Listeners([CsvLog(tmp_path)]))
+    assert [row["epoch"] for row in _rows(tmp_path)] == ["1", "2", "3"]
+
+
 def test_tensorboard_reads_the_curves(tmp_path: Path) -> None:
     train_tiny(tiny_config(), tmp_path, Listeners([TensorBoardLog(tmp_path)]))
     (events,) = (tmp_path / "tensorboard").iterdir()
