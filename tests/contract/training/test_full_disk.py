@@ -27,19 +27,25 @@ async def full_client(ensemble: Ensemble) -> AsyncIterator[Client]:
         yield Client(channel, ensemble.folder)
 
 
-async def put(client: Client, task: jobs_pb2.Task, path: str, mib_count: int) -> None:
-    whole = header(task, MIB * mib_count, path=path)
-    await upload(client, [whole, *[jobs_pb2.UploadArtifactRequest(chunk=MIB)] * mib_count])
+async def put(
+    client: Client, task: jobs_pb2.Task, path: str, data: bytes, chunk_bytes: int
+) -> None:
+    starts = range(0, len(data), chunk_bytes)
+    chunks = (jobs_pb2.UploadArtifactRequest(chunk=data[i : i + chunk_bytes]) for i in starts)
+    await upload(client, [header(task, data, path=path), *chunks])
 
 
-async def test_a_file_that_finds_no_room_leaves_none_taken(full_client: Client) -> None:
+@pytest.mark.parametrize("chunk_bytes", [1 << 20, 5000])
+async def test_a_file_that_finds_no_room_leaves_none_taken(
+    full_client: Client, chunk_bytes: int
+) -> None:
     await full_client.create()
     task = await full_client.lease()
-    await put(full_client, task, "kept", 1)
+    await put(full_client, task, "kept", MIB, chunk_bytes)
     for _ in range(2):  # what the first one took is free again
         with pytest.raises(ResourceExhausted) as caught:
-            await put(full_client, task, "large", 5)
+            await put(full_client, task, "large", MIB * 5, chunk_bytes)
         assert caught.value.reason == "DISK_FULL"
-    await put(full_client, task, "fits", 1)
+    await put(full_client, task, "fits", MIB, chunk_bytes)
     assert await full_client.paths(job_of(task)) == ["centroid/fits", "centroid/kept"]
     assert await full_client.download(job_of(task), "centroid/kept") == MIB
