@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import sleap_io as sio
 
 from shoal_cli.demo.picture import draw_picture
 from shoal_cli.demo.recording import Recording, write_recording
@@ -78,6 +79,18 @@ def test_the_first_step_that_fails_is_the_last(capsys: pytest.CaptureFixture[str
     assert carry_out([["a"], ["b", "c"], ["d"]], command) == 1
     assert ran == [["a"], ["b", "c"]]
     assert capsys.readouterr().out.split("\n")[1:4:2] == ["$ shoal a", "$ shoal b c"]
+
+
+def test_a_model_that_finds_nobody_has_a_picture_too(world: SyntheticWorld, tmp_path: Path) -> None:
+    files = DemoFiles(tmp_path)
+    write_recording(world, range(6), files.test, Progress(io.StringIO(), moves=False, clock=float))
+    labels = sio.load_slp(str(files.test.labels), open_videos=False)
+    for frame in labels.labeled_frames:
+        frame.instances = []
+    sio.save_slp(labels, str(files.tracked), embed=False, verbose=False)
+    files.figures.write_text(json.dumps({"map": 0.0, "dist_p50_px": None}))
+    draw_picture(files)
+    assert files.picture.is_file()
 
 
 def test_the_picture_shows_frames_errors_and_identities(

@@ -45,10 +45,16 @@ def draw_picture(files: DemoFiles) -> None:
 
 
 def _title(path: Path) -> str:
+    """Returns the figures that there are: a model that finds nobody has no errors to tell."""
     figures = json.loads(path.read_text())
-    return (
-        f"mAP {figures['map']:.3f} · median error {figures['dist_p50_px']:.2f} px · "
-        f"IDF1 {figures['idf1']:.3f} · {figures['switch_count']} switches of identity"
+    forms = {
+        "map": "mAP {:.3f}",
+        "dist_p50_px": "median error {:.2f} px",
+        "idf1": "IDF1 {:.3f}",
+        "switch_count": "{} switches of identity",
+    }
+    return " · ".join(
+        form.format(figures[name]) for name, form in forms.items() if figures.get(name) is not None
     )
 
 
@@ -99,7 +105,10 @@ def _draw_errors(
     errors_NM = _node_errors_px(pairs)
     rows = np.arange(len(truth.skeleton.nodes))
     for percentile, color in zip(_PERCENTILES, ("#0072b2", "#9ecae1"), strict=True):
-        values_N = [np.percentile(errors_M, percentile) for errors_M in errors_NM]
+        values_N = [
+            np.percentile(errors_M, percentile) if len(errors_M) else np.nan
+            for errors_M in errors_NM
+        ]
         axes.barh(
             rows,
             values_N,
