@@ -316,7 +316,8 @@ class OptimizationConfig:
     """A small data set is gone through several times an epoch."""
     time_budget_s: float | None = None
     """Training ends after so much time (validation included) and keeps the best; a cosine
-    schedule then ends with the time. None: `epochs` decide."""
+    schedule then ends with the time. The evaluation has what is left of it, at least a tenth, and
+    scores fewer frames if they take longer. None: `epochs` decide."""
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: PlateauSchedule | CosineSchedule = PlateauSchedule()
     early_stopping: EarlyStopping | None = EarlyStopping()

@@ -10,6 +10,7 @@ from shoal_training.devices import Device
 from shoal_training.durable import write_durably
 from shoal_training.evaluate import evaluate_frames
 from shoal_training.export import ModelDescription, export_model
+from shoal_training.held_out import score_held_out
 from shoal_training.journal import LOG
 from shoal_training.model_spec import model_spec
 from shoal_training.networks import PoseNetwork
@@ -17,7 +18,6 @@ from shoal_training.parity import find_parity_frames
 from shoal_training.plots.evaluation_pictures import draw_evaluation
 from shoal_training.plots.loss_curves import draw_loss_curves, read_log
 from shoal_training.predict import Predictor
-from shoal_training.scored_frames import score_frames
 from shoal_training.training_data import TrainingData
 
 LOGGER = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def finish(
     network: PoseNetwork,
     run_folder: Path,
     device: Device,
+    limit_s: float | None,
     heartbeat: Callable[[], None],
 ) -> None:
     """Evaluates the best network on the held-out frames and writes its model folder.
@@ -40,6 +41,7 @@ def finish(
         network: Takes the weights of the best checkpoint.
         run_folder: Where `metrics.json`, `plots/` and `model/` go.
         device: Where the network is.
+        limit_s: Time that scoring the held-out frames may take; None: all are scored.
         heartbeat: Called after every frame.
 
     Raises:
@@ -51,8 +53,7 @@ def finish(
     labelled, config = data.labelled, data.config
     spec = model_spec(config, network, labelled.skeleton, labelled.classes)
     predictor = Predictor(network.inference_network().eval(), spec, device.torch_device)
-    indices = _held_out(data)
-    scored = score_frames(predictor, labelled, indices, heartbeat=heartbeat)
+    scored = score_held_out(data, predictor, limit_s, heartbeat)
     evaluation = evaluate_frames(scored, spec, px_per_mm=config.data.px_per_mm)
     write_durably(run_folder / METRICS, evaluation.to_json().encode())
     heartbeat()
@@ -60,7 +61,9 @@ def finish(
     draw_evaluation(plots, predictor, labelled, scored, px_per_mm=config.data.px_per_mm)
     draw_loss_curves(plots / "loss.png", read_log(run_folder / LOG))
     heartbeat()
-    parity = find_parity_frames(predictor, labelled, indices, heartbeat)
+    parity = find_parity_frames(
+        predictor, labelled, [frame.labelled for frame in scored], heartbeat
+    )
     description = ModelDescription(
         spec=spec,
         name=config.name,
@@ -69,16 +72,6 @@ def finish(
     )
     export_model(network, description, parity, run_folder / MODEL)
     LOGGER.info("The model is in %s.", run_folder / MODEL)
-
-
-def _held_out(data: TrainingData) -> Sequence[int]:
-    """Returns the frames that the figures are of: kept for that, or as good as there are."""
-    if data.split.test or data.split.validation:
-        return data.split.test or data.split.validation
-    LOGGER.warning(
-        "No frame is held out: the figures are of frames that were trained on, and say little."
-    )
-    return data.split.training
 
 
 def _hash(labels: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_core.errors import InvalidArgument
+from shoal_core.errors import DataLoss, InvalidArgument, OutOfRange
 from shoal_core.pose import NO_TRACK, FramePoses
 from shoal_core.skeleton import Skeleton
 from shoal_media.labels_file import LabelsFile, read_labels
@@ -74,6 +74,14 @@ class LabelledSet:
             OutOfRange: FRAME_OUT_OF_RANGE, FRAME_NOT_EMBEDDED or FRAME_NOT_STORED.
         """
         return self.videos[frame.video_index].read(frame.frame_index, self.channels)
+
+    def readable_image(self, frame: LabelledFrame) -> NDArray[np.uint8] | None:
+        """Returns the pixels of a frame; None, after a warning, when they are damaged."""
+        try:
+            return self.image(frame)
+        except (DataLoss, OutOfRange) as error:
+            _LOG.warning("A labelled frame is left out: %s", error.message)
+            return None
 
     def frame_size_px(self, frame: LabelledFrame) -> tuple[int, int]:
         """Returns height and width of a frame's video, without reading the frame."""

@@ -15,6 +15,7 @@ from shoal_core.pose import FramePoses
 from shoal_training.export import ParityFrames
 from shoal_training.labelled_set import LabelledFrame, LabelledSet
 from shoal_training.predict import Predictor
+from shoal_training.spread import spread
 
 FRAME_COUNT = 8
 MAX_BYTES = 64 * 2**20
@@ -24,7 +25,7 @@ MAX_BYTES = 64 * 2**20
 def find_parity_frames(
     predictor: Predictor,
     labelled: LabelledSet,
-    indices: Sequence[int],
+    frames: Sequence[LabelledFrame],
     heartbeat: Callable[[], None],
 ) -> ParityFrames:
     """Returns some frames of one size, spread over those given, and what is found in them.
@@ -32,12 +33,11 @@ def find_parity_frames(
     Args:
         predictor: The trained network, along the path of serving.
         labelled: Labels; of crops they say where animals are.
-        indices: Into `labelled.frames`, at least one.
+        frames: Of the labels, at least one, all readable.
         heartbeat: Called after every frame.
     """
-    frames = _chosen(labelled, indices)
     images, centroids, found = [], [], []
-    for frame in frames:
+    for frame in _chosen(labelled, frames):
         images.append(labelled.image(frame))
         centroids.append(instance_centroids(frame.points_px_IN2, predictor.spec.anchor_node))
         found.append(_found(predictor, images[-1], centroids[-1].astype(np.float32)))
@@ -51,16 +51,11 @@ def find_parity_frames(
     )
 
 
-def _chosen(labelled: LabelledSet, indices: Sequence[int]) -> list[LabelledFrame]:
-    size_hw = labelled.frame_size_px(labelled.frames[indices[0]])
-    alike = [
-        frame
-        for frame in (labelled.frames[index] for index in indices)
-        if labelled.frame_size_px(frame) == size_hw
-    ]
+def _chosen(labelled: LabelledSet, frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
+    size_hw = labelled.frame_size_px(frames[0])
+    alike = [frame for frame in frames if labelled.frame_size_px(frame) == size_hw]
     fitting = max(1, MAX_BYTES // (size_hw[0] * size_hw[1] * labelled.channels))
-    count = min(len(alike), FRAME_COUNT, fitting)
-    return [alike[row] for row in np.linspace(0, len(alike) - 1, count).round().astype(int)]
+    return spread(alike, min(FRAME_COUNT, fitting))
 
 
 def _found(

@@ -26,6 +26,8 @@ from shoal_training.training_data import open_training_data
 from shoal_training.workbench import Workbench, open_workbench
 
 LOGGER = logging.getLogger(__name__)
+LEAST_EVALUATION_SHARE = 0.1
+"""Of the time budget, also where training used it up."""
 _REASONS = {
     "epochs": "all epochs are over",
     "early_stopping": "the validation loss no longer falls",
@@ -56,7 +58,7 @@ def run(config: TrainingConfig, run_folder: Path, *, resume: bool) -> None:
         if processes.is_first:
             open_run_folder(run_folder, data, resume=resume)
         processes.meet()
-        bench = stack.enter_context(open_workbench(data, run_folder, processes))
+        bench = stack.enter_context(open_workbench(data, run_folder, processes, monitor.beat))
         around = _Around(data.config, bench, run_folder, device, processes, signals, monitor)
         if processes.is_first:
             batches = bench.splits.training.batches_per_epoch
@@ -67,7 +69,8 @@ def run(config: TrainingConfig, run_folder: Path, *, resume: bool) -> None:
         result = train(data.config, bench.task, bench.splits, around.surroundings())
         if processes.is_first:
             LOGGER.info("%s", _ending(result))
-            finish(data, bench.task.network, run_folder, device, monitor.beat)
+            limit_s = _evaluation_limit_s(config.optimization.time_budget_s, result)
+            finish(data, bench.task.network, run_folder, device, limit_s, monitor.beat)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +111,13 @@ class _Around:
 
     def _commands(self) -> Sequence[Command]:
         return [*self.signals(), *self.monitor.commands()]
+
+
+def _evaluation_limit_s(budget_s: float | None, result: RunResult) -> float | None:
+    """Returns how long the evaluation may take: what training left, but enough to say something."""
+    if budget_s is None:
+        return None
+    return max(budget_s - result.seconds, LEAST_EVALUATION_SHARE * budget_s)
 
 
 def _ending(result: RunResult) -> str:

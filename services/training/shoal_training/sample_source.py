@@ -3,12 +3,10 @@
 Axis legend: I instances, N nodes, H W pixels, C channels, 2 = (x, y).
 """
 
-import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_core.coordinates import crop_origins, instance_centroids
-from shoal_core.errors import DataLoss, InvalidArgument, OutOfRange
+from shoal_core.errors import InvalidArgument
 from shoal_training.config import AugmentConfig, ModelKind, TrainingConfig
 from shoal_training.cutting import (
     cut_crop,
@@ -26,10 +24,8 @@ from shoal_training.cutting import (
     up_to_stride,
 )
 from shoal_training.labelled_set import LabelledFrame, LabelledSet
-from shoal_training.sample_store import fitting_cache, open_store
+from shoal_training.sample_store import CacheRoom, open_store
 from shoal_training.samples import Sample
-
-_LOG = logging.getLogger(__name__)
 
 CROP_KINDS: frozenset[ModelKind] = frozenset({"centered_instance", "multiclass_centered_instance"})
 """Kinds whose network sees one animal at a time."""
@@ -62,11 +58,12 @@ class SampleSource:
         stride: The network's input is a multiple of it.
         augment: What will be done to the samples, which have room for it then and no certain
             size; None: they are `size_hw`, as serving shows them to the network.
-        cache_folder: Where a cache on disk is; it is there.
-        memory_bytes: What is free; samples that would fill it are kept on disk. None: no limit.
+        room: Where they are kept.
+        heartbeat: Called after every frame that was decoded.
 
     Raises:
-        InvalidArgument: FRAMES_DAMAGED when no frame can be read.
+        InvalidArgument: FRAMES_DAMAGED when no frame that is to be augmented (trained on) can be
+            read.
         ResourceExhausted: DISK_FULL.
     """
 
@@ -78,8 +75,8 @@ class SampleSource:
         *,
         stride: int,
         augment: AugmentConfig | None,
-        cache_folder: Path,
-        memory_bytes: int | None = None,
+        room: CacheRoom,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._labelled = labelled
         self._scale = config.data.input_scale
@@ -96,14 +93,14 @@ class SampleSource:
         self._cut_px = self._crop_size_px or 0
         if augment is not None:
             self._cut_px = math.ceil(side_with_margin(self.size_hw[0], augment) / self._scale)
-        cache = fitting_cache(config.data.cache, self._expected_bytes(frames), memory_bytes)
-        self._store = open_store(cache, cache_folder, self._make)
-        if cache == "none":
+        expected_bytes = self._expected_bytes(frames)
+        self._store = open_store(config.data.cache, room, expected_bytes, self._make)
+        if config.data.cache == "none":
             self._places = [place for frame in frames for place in self._all_places(frame)]
         else:
             with ExitStack() as on_failure:
                 on_failure.callback(self._store.close)
-                self._places = self._keep(frames)
+                self._places = self._keep(frames, heartbeat)
                 on_failure.pop_all()
 
     def __len__(self) -> int:
@@ -177,30 +174,24 @@ class SampleSource:
             for row in rows_I
         ]
 
-    def _keep(self, frames: Sequence[LabelledFrame]) -> list[_Place]:
+    def _keep(self, frames: Sequence[LabelledFrame], heartbeat: Callable[[], None]) -> list[_Place]:
         """Returns the places whose pixels are now in the store."""
         kept: list[_Place] = []
         for frame in frames:
-            image_HWC = self._read(frame)
+            image_HWC = self._labelled.readable_image(frame)
+            heartbeat()
             if image_HWC is not None:
                 places = self._all_places(frame)
                 for place in places:
                     self._store.put(self._cut(place, image_HWC))
                 kept += places
-        if not kept and frames:
+        if not kept and frames and self._augmented:
             raise InvalidArgument(
                 "FRAMES_DAMAGED",
                 f"Of the labelled frames none can be read, from {self._labelled.name_of(frames[0])}"
                 " on; copy the videos again.",
             )
         return kept
-
-    def _read(self, frame: LabelledFrame) -> NDArray[np.uint8] | None:
-        try:
-            return self._labelled.image(frame)
-        except (DataLoss, OutOfRange) as error:
-            _LOG.warning("A labelled frame is left out: %s", error.message)
-            return None
 
     def _make(self, index: int) -> NDArray[np.uint8]:
         place = self._places[index]

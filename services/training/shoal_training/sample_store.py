@@ -6,6 +6,7 @@ Axis legend: H W pixels, C channels.
 import logging
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
 
@@ -20,6 +21,16 @@ Cache = Literal["memory", "disk", "none"]
 _LOG = logging.getLogger(__name__)
 _MEMORY_SHARE = 0.5
 """Of the free memory, what samples may take: training needs some, and other programs do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheRoom:
+    """What there is to keep images in."""
+
+    folder: Path
+    """Of the file of a cache on disk; it is there."""
+    memory_bytes: int | None = None
+    """Free memory; None: enough."""
 
 
 class SampleStore(Protocol):
@@ -114,14 +125,30 @@ class AgainStore:
         """Does nothing: nothing is kept."""
 
 
-def fitting_cache(cache: Cache, expected_bytes: int, memory_bytes: int | None) -> Cache:
-    """Returns where images are kept: on disk, after a warning, if memory does not hold them.
+def open_store(
+    cache: Cache, room: CacheRoom, expected_bytes: int, make: Callable[[int], Image]
+) -> SampleStore:
+    """Returns an empty store; one on disk instead of in memory, where they do not fit.
 
     Args:
         cache: As `DataConfig.cache`.
-        expected_bytes: Of all images.
-        memory_bytes: What is free; None: enough.
+        room: What there is to keep them in.
+        expected_bytes: About what all images take.
+        make: Makes an image again, for `none`.
     """
+    match _fitting(cache, expected_bytes, room.memory_bytes):
+        case "memory":
+            return MemoryStore()
+        case "disk":
+            return DiskStore(room.folder)
+        case "none":
+            return AgainStore(make)
+        case _:
+            assert_never(cache)
+
+
+def _fitting(cache: Cache, expected_bytes: int, memory_bytes: int | None) -> Cache:
+    """Returns where images are kept: on disk, after a warning, if memory does not hold them."""
     if cache != "memory" or memory_bytes is None or expected_bytes <= _MEMORY_SHARE * memory_bytes:
         return cache
     _LOG.warning(
@@ -131,22 +158,3 @@ def fitting_cache(cache: Cache, expected_bytes: int, memory_bytes: int | None) -
         memory_bytes / 1e9,
     )
     return "disk"
-
-
-def open_store(cache: Cache, folder: Path, make: Callable[[int], Image]) -> SampleStore:
-    """Returns an empty store.
-
-    Args:
-        cache: As `DataConfig.cache`.
-        folder: Where `disk` has its file.
-        make: Makes an image again, for `none`.
-    """
-    match cache:
-        case "memory":
-            return MemoryStore()
-        case "disk":
-            return DiskStore(folder)
-        case "none":
-            return AgainStore(make)
-        case _:
-            assert_never(cache)

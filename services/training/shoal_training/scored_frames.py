@@ -44,7 +44,8 @@ def score_frames(
 ) -> list[ScoredFrame]:
     """Returns labelled frames with what the model finds in them.
 
-    Models that see crops are told where the labelled animals' centroids are.
+    Models that see crops are told where the labelled animals' centroids are. Damaged frames are
+    left out, with a warning.
 
     Args:
         predictor: the model.
@@ -64,10 +65,11 @@ def score_frames(
         # Videos are read fastest in their own order.
         key=lambda frame: (frame.video_index, frame.frame_index),
     ):
-        truth = truths.of(frame)
-        centroids_I2 = truths.centroids(frame) if predictor.spec.sees_crops else None
-        predicted = predictor(labelled.image(frame), centroids_I2, frame.frame_index)
-        scored.append(ScoredFrame(frame, truth, predicted))
+        image_HWC = labelled.readable_image(frame)
+        if image_HWC is not None:
+            centroids_I2 = truths.centroids(frame) if predictor.spec.sees_crops else None
+            predicted = predictor(image_HWC, centroids_I2, frame.frame_index)
+            scored.append(ScoredFrame(frame, truths.of(frame), predicted))
         heartbeat()
     return scored
 

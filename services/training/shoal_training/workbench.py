@@ -1,6 +1,6 @@
 """What a run works with, made out of its data and configuration."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from shoal_training.losses import Losses
 from shoal_training.memory import available_memory_bytes
 from shoal_training.networks import build_network
 from shoal_training.sample_source import SampleSource
+from shoal_training.sample_store import CacheRoom
 from shoal_training.surroundings import Splits
 from shoal_training.targets import Targets
 from shoal_training.training_data import TrainingData
@@ -33,7 +34,7 @@ class Workbench:
 
 @contextmanager
 def open_workbench(
-    data: TrainingData, run_folder: Path, processes: Processes
+    data: TrainingData, run_folder: Path, processes: Processes, heartbeat: Callable[[], None]
 ) -> Iterator[Workbench]:
     """Yields what the run works with; decoded frames are kept as long as it lasts.
 
@@ -41,6 +42,7 @@ def open_workbench(
         data: With the resolved configuration.
         run_folder: Where frames are kept, if they are kept on disk; it is there.
         processes: Of which this one takes its share of the batches.
+        heartbeat: Called after every frame that was decoded.
 
     Raises:
         ShoalError: as `head_specs`, `build_network` and `SampleSource`.
@@ -60,8 +62,8 @@ def open_workbench(
                     config,
                     stride=network.max_stride,
                     augment=augment,
-                    cache_folder=run_folder,
-                    memory_bytes=available_memory_bytes(),
+                    room=CacheRoom(folder=run_folder, memory_bytes=available_memory_bytes()),
+                    heartbeat=heartbeat,
                 )
             )
             for indices, augment in (

@@ -10,6 +10,7 @@ from shoal_training.batches import Augment, Batch, Batches, BatchPlan, collate
 from shoal_training.config import AugmentConfig, DataConfig, ModelKind, TrainingConfig
 from shoal_training.labelled_set import NO_CLASS, read_labelled_set
 from shoal_training.sample_source import SampleSource
+from shoal_training.sample_store import CacheRoom
 from shoal_training.samples import Sample
 from tests.fakes.labelled_folder import animal, write_labels
 
@@ -25,7 +26,7 @@ def samples(tmp_path: Path) -> Iterator[SampleSource]:
     with (
         read_labelled_set([path]) as labelled,
         SampleSource(
-            labelled, range(10), config, stride=8, augment=STILL, cache_folder=tmp_path
+            labelled, range(10), config, stride=8, augment=STILL, room=CacheRoom(folder=tmp_path)
         ) as source,
     ):
         yield source

@@ -11,6 +11,7 @@ from shoal_training.config import AugmentConfig, DataConfig, ModelKind, Training
 from shoal_training.cutting import cut_crop, side_with_margin
 from shoal_training.labelled_set import LabelledSet, read_labelled_set
 from shoal_training.sample_source import CROP_PADDING_PX, SampleSource, crop_size_px
+from shoal_training.sample_store import CacheRoom
 from tests.fakes.labelled_folder import DOT_LEVEL, animal, write_labels
 
 STILL = AugmentConfig(rotation_deg=(0, 0), scale=(1, 1))
@@ -43,8 +44,7 @@ def source(
         config,
         stride=8,
         augment=augment,
-        cache_folder=folder,
-        memory_bytes=memory_bytes,
+        room=CacheRoom(folder=folder, memory_bytes=memory_bytes),
     )
 
 
@@ -173,11 +173,20 @@ def test_a_damaged_frame_is_left_out_with_a_warning(
     assert "img0001.png" in caplog.text
 
 
+def test_training_goes_on_without_validation_frames_that_can_be_read(
+    labelled: LabelledSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "video" / "img0001.png").write_bytes(b"\x89PNG and no more")
+    with source(labelled.with_frames(labelled.frames[1:]), tmp_path) as samples:
+        assert len(samples) == 0
+    assert "left out" in caplog.text
+
+
 def test_labels_of_which_no_frame_can_be_read_are_refused(tmp_path: Path) -> None:
     path = write_labels(tmp_path, {0: [], 1: [animal(40, 30)], 4: []})
     (tmp_path / "video" / "img0001.png").write_bytes(b"\x89PNG and no more")
     with read_labelled_set([path]) as labelled, pytest.raises(InvalidArgument) as caught:
-        source(labelled, tmp_path)
+        source(labelled, tmp_path, augment=STILL)
     assert caught.value.reason == "FRAMES_DAMAGED"
 
 

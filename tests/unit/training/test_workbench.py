@@ -17,16 +17,18 @@ def _first(folder: Path, cache: Literal["memory", "disk", "none"]) -> TrainingBa
         data=DataConfig(labels=("labels.slp",), cache=cache),
         network=UNetConfig(filters=2, max_stride=4),
     )
+    beats: list[int] = []
     run = folder / cache
     run.mkdir()
     with (
         open_training_data(config, folder) as data,
-        open_workbench(data, run, ALONE) as bench,
+        open_workbench(data, run, ALONE, lambda: beats.append(1)) as bench,
     ):
         batches = bench.splits.training.epoch(0)
         batch = next(batches)
         batches.close()
     assert not list(run.iterdir())
+    assert len(beats) == (0 if cache == "none" else 4)
     return batch
 
 

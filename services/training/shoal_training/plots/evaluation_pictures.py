@@ -20,6 +20,7 @@ from shoal_training.plots.node_errors import draw_node_errors
 from shoal_training.plots.precision_recall import draw_precision_recall
 from shoal_training.predict import Predictor
 from shoal_training.scored_frames import ScoredFrame
+from shoal_training.spread import spread
 
 _OVERLAYS = 3
 """Frames whose confidence maps are drawn, spread over all of them."""
@@ -64,9 +65,8 @@ def draw_evaluation(
             px_per_mm=px_per_mm,
         )
         draw_precision_recall(folder / "precision_recall.png", oks_precision(pairs))
-    chosen = np.linspace(0, len(scored) - 1, min(_OVERLAYS, len(scored))).round().astype(int)
-    for number, index in enumerate(chosen):
-        _draw_maps(folder / f"confidence_{number}.png", predictor, labelled, scored[index])
+    for number, frame in enumerate(spread(scored, _OVERLAYS)):
+        _draw_maps(folder / f"confidence_{number}.png", predictor, labelled, frame)
 
 
 def _clearest(scored: Sequence[ScoredFrame]) -> tuple[ScoredFrame, int]:
