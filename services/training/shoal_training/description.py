@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from shoal_training.config import TrainingConfig
-from shoal_training.cutting import up_to_stride
 from shoal_training.heads import head_specs
 from shoal_training.labelled_set import LabelledSet
 from shoal_training.model_spec import CROP_KINDS
 from shoal_training.networks.build import build_network
 from shoal_training.networks.pose_network import PoseNetwork
 from shoal_training.receptive_field import receptive_field_px, suggest_max_stride
+from shoal_training.sample_source import input_size_hw
 from shoal_training.summary import summarize
 from shoal_training.training_data import TrainingData
 
@@ -105,20 +105,11 @@ def preview(data: TrainingData) -> tuple[RunDescription, float]:
     config, labelled = data.config, data.labelled
     heads = head_specs(config.kind, config.heads, labelled.skeleton, len(config.heads.classes))
     network = build_network(config.network, labelled.channels, heads)
-    size_hw = _input_size(config, labelled, network.max_stride)
+    data_config = config.data
+    crop_size_px = data_config.crop_size_px if config.kind in CROP_KINDS else None
+    size_hw = input_size_hw(labelled, crop_size_px, data_config.input_scale, network.max_stride)
     description = describe(data, network, size_hw, _batches_per_epoch(data))
     return description, _training_seconds(config, network, size_hw, description.steps)
-
-
-def _input_size(config: TrainingConfig, labelled: LabelledSet, stride: int) -> tuple[int, int]:
-    """Returns height and width that hold the crop, or every frame."""
-    sizes = [labelled.frame_size_px(frame) for frame in labelled.frames]
-    height, width = (max(each) for each in zip(*sizes, strict=True))
-    if config.kind in CROP_KINDS:
-        assert config.data.crop_size_px is not None, "resolved by the labels"
-        height = width = config.data.crop_size_px
-    scale = config.data.input_scale
-    return up_to_stride(height * scale, stride), up_to_stride(width * scale, stride)
 
 
 def _animal_sizes_px(labelled: LabelledSet) -> NDArray[np.float32]:

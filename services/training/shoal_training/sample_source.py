@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_core.coordinates import crop_origins, instance_centroids
 from shoal_core.errors import InvalidArgument
-from shoal_training.config import AugmentConfig, ModelKind, TrainingConfig
+from shoal_training.config import AugmentConfig, TrainingConfig
 from shoal_training.cutting import (
     cut_crop,
     padded_to,
@@ -24,11 +24,9 @@ from shoal_training.cutting import (
     up_to_stride,
 )
 from shoal_training.labelled_set import LabelledFrame, LabelledSet
+from shoal_training.model_spec import CROP_KINDS
 from shoal_training.sample_store import CacheRoom, open_store
 from shoal_training.samples import Sample
-
-CROP_KINDS: frozenset[ModelKind] = frozenset({"centered_instance", "multiclass_centered_instance"})
-"""Kinds whose network sees one animal at a time."""
 
 CROP_PADDING_PX = 16
 """Around the largest animal, as SLEAP's profiles have it."""
@@ -87,7 +85,7 @@ class SampleSource:
             self._crop_size_px = config.data.crop_size_px or crop_size_px(
                 labelled, config.data.anchor_part, input_scale=self._scale, stride=stride
             )
-        self.size_hw = self._network_size(stride)
+        self.size_hw = input_size_hw(labelled, self._crop_size_px, self._scale, stride)
         """Height and width of what the network is shown."""
         self._augmented = augment is not None
         self._cut_px = self._crop_size_px or 0
@@ -141,17 +139,6 @@ class SampleSource:
     ) -> None:
         self.close()
 
-    def _network_size(self, stride: int) -> tuple[int, int]:
-        if self._crop_size_px is not None:
-            side = up_to_stride(int(self._crop_size_px * self._scale), stride)
-            return side, side
-        sizes = [self._labelled.frame_size_px(frame) for frame in self._labelled.frames]
-        height, width = np.max(np.asarray(sizes), axis=0)
-        return (
-            up_to_stride(int(height * self._scale), stride),
-            up_to_stride(int(width * self._scale), stride),
-        )
-
     def _expected_bytes(self, frames: Sequence[LabelledFrame]) -> int:
         """Returns about how much all images take that are kept."""
         if self._crop_size_px is None:
@@ -202,6 +189,28 @@ class SampleSource:
             image_HWC = cut_crop(image_HWC, place.origin_px_2, self._cut_px)
         scaled_HWC = scale_image(image_HWC, self._scale)
         return scaled_HWC if self._augmented else padded_to(scaled_HWC, self.size_hw)
+
+
+def input_size_hw(
+    labelled: LabelledSet, crop_size_px: int | None, input_scale: float, stride: int
+) -> tuple[int, int]:
+    """Returns height and width of the network's input: that hold the crop, or every frame.
+
+    Args:
+        labelled: Whose frames are seen where there are no crops.
+        crop_size_px: Side of the crop in frame pixels; None: whole frames.
+        input_scale: Factor from frame pixels to those of the input.
+        stride: Of which they are multiples.
+    """
+    if crop_size_px is not None:
+        height = width = crop_size_px
+    else:
+        sizes = [labelled.frame_size_px(frame) for frame in labelled.frames]
+        height, width = (max(each) for each in zip(*sizes, strict=True))
+    return (
+        up_to_stride(int(height * input_scale), stride),
+        up_to_stride(int(width * input_scale), stride),
+    )
 
 
 def anchor_node(labelled: LabelledSet, anchor_part: str | None) -> int | None:

@@ -15,7 +15,8 @@ from shoal_training.config import DataConfig, TrainingConfig
 from shoal_training.config_checks import ID_KINDS, check_config, max_stride
 from shoal_training.label_checks import checked_labels
 from shoal_training.labelled_set import LabelledSet, read_labelled_set
-from shoal_training.sample_source import CROP_KINDS, anchor_node, crop_size_px
+from shoal_training.model_spec import CROP_KINDS
+from shoal_training.sample_source import anchor_node, crop_size_px
 from shoal_training.splits import Split, draw_split
 
 _LOG = logging.getLogger(__name__)

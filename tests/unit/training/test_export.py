@@ -96,18 +96,28 @@ def test_exporting_leaves_the_network_as_it_was(
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_folder_says_what_its_graph_gives(tmp_path: Path) -> None:
-    network = tiny_network("unet", SOFTMAX_HEADS)
-    export_model(network, _describe(network, crop_size_px=96), PARITY, tmp_path / "model")
-    document = json.loads((tmp_path / "model" / "shoal_model.json").read_text())
-    graph = onnx.load(tmp_path / "model" / "network.onnx")
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder in the place of another, alone in its folder."""
+    folder = tmp_path_factory.mktemp("run") / "model"
+    folder.mkdir()
+    (folder / "of_another_run").touch()
+    network = tiny_network("unet", SOFTMAX_HEADS).train()
+    export_model(network, _describe(network, crop_size_px=96), PARITY, folder)
+    assert network.training
+    return folder
+
+
+def test_a_folder_says_what_its_graph_gives(exported: Path) -> None:
+    document = json.loads((exported / "shoal_model.json").read_text())
+    graph = onnx.load(exported / "network.onnx")
     heads = [head["name"] for head in document["heads"]]
     assert heads == [output.name for output in graph.graph.output]
     assert (document["format"], document["version"]) == ("shoal-model", 1)
     assert document["skeleton"]["edges"] == [[0, 1], [1, 2]]
     assert (document["refinement"], document["peak_threshold"]) == ("offsets", 0.0)
     assert document["crop_size_px"] == 96
-    with np.load(tmp_path / "model" / "parity.npz") as parity:
+    with np.load(exported / "parity.npz") as parity:
         assert sorted(parity) == ["images", "points_px"]
 
 
@@ -116,15 +126,9 @@ def test_confidence_maps_keep_sleaps_threshold_and_refinement() -> None:
     assert (document["refinement"], document["peak_threshold"]) == ("integral", 0.2)
 
 
-def test_a_folder_that_is_there_is_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "of_another_run").touch()
-    network = tiny_network("unet").train()
-    export_model(network, _describe(network, crop_size_px=96), PARITY, folder)
-    assert network.training
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert sorted(path.name for path in folder.iterdir()) == [
+def test_a_folder_that_is_there_is_replaced_and_nothing_is_left_beside(exported: Path) -> None:
+    assert [path.name for path in exported.parent.iterdir()] == ["model"]
+    assert sorted(path.name for path in exported.iterdir()) == [
         "network.onnx",
         "parity.npz",
         "shoal_model.json",

@@ -1,26 +1,21 @@
 """A killed run goes on as if nothing had happened."""
 
+import itertools
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.unit.training.tiny import main
+
 ROOT = Path(__file__).parents[3]
 EPOCHS = 6
 STEPS = 5 * EPOCHS
-
-
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "tests.unit.training.tiny", str(folder), str(EPOCHS)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment)
 
 
 def _steps(folder: Path) -> list[str]:
@@ -29,17 +24,24 @@ def _steps(folder: Path) -> list[str]:
 
 
 def _kill_at(folder: Path, steps: int) -> None:
-    process = _start(folder)
-    deadline = time.monotonic() + 60
-    while len(_steps(folder)) < steps and time.monotonic() < deadline:
-        assert process.poll() is None, "it ended before it was killed"
-        os.sched_yield()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    """Trains in a process of its own and kills it, after so many steps of all processes."""
+    folder.mkdir(exist_ok=True)
+    lines = steps - len(_steps(folder))
+    command = [sys.executable, "-m", "tests.unit.training.tiny", str(folder), str(EPOCHS)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = list(itertools.islice(process.stdout, lines))
+        assert len(told) == lines, "it ended before it was killed"
+        process.send_signal(signal.SIGKILL)
 
 
 def _finish(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    assert _start(folder).wait() == 0
+    """Trains to the end, in this process."""
+    folder.mkdir(exist_ok=True)
+    main(folder, EPOCHS)
     losses = dict(line.split() for line in _steps(folder))
     return losses, json.loads((folder / "result.json").read_text())
 

@@ -22,6 +22,7 @@ from shoal_training.config import (
 )
 from shoal_training.devices import choose_device
 from shoal_training.distributed import ALONE, Processes
+from shoal_training.durable import clear_remains
 from shoal_training.heads import HeadSpec, head_specs
 from shoal_training.learner import Task
 from shoal_training.loop import RunResult, train
@@ -179,11 +180,17 @@ def train_tiny(
 
 
 def main(folder: Path, epochs: int) -> None:
-    """Trains and writes each step's loss at once, for tests that kill this process."""
+    """Trains and writes each step's loss at once, also to the standard output, which tells tests
+    when to kill this process.
+    """
+    clear_remains(folder)  # as whoever opens the folder of a run does
     with (folder / "steps.txt").open("a", buffering=1) as steps:
 
         def write(report: BatchReport) -> None:
-            steps.write(f"{report.step} {report.loss.hex()}\n")
+            line = f"{report.step} {report.loss.hex()}\n"
+            steps.write(line)
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
         result = train_tiny(tiny_config(epochs=epochs), folder, Recorder(write))
     (folder / "result.json").write_text(json.dumps({"best_loss": result.best_loss.hex()}))
