@@ -1,6 +1,7 @@
 """Training jobs and sweeps of the SDK against an orchestrator over a real socket."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def test_every_event_comes_once_and_in_order_although_the_stream_is_opened_anew(
         heard += each.events
     assert [event.number for event in heard] == [1, 4, 7]
     assert [request.since for request in fake.named("WatchJob")] == [0, 1]
+
+
+def test_the_history_of_a_job_that_has_ended_is_told_to_its_end_although_a_deadline_cuts_it(
+    tmp_path: Path,
+) -> None:
+    class Slow(FakeTrainingOrchestrator):
+        def WatchJob(self, request, context):
+            answers = super().WatchJob(request, context)
+            if request.since == 0:
+                yield next(answers)
+                over = threading.Event()
+                context.add_callback(over.set)
+                over.wait()
+            yield from answers
+
+    pages = [news(SUCCEEDED, epoch(1, 0, 0.5, 0.6)), news(SUCCEEDED, epoch(2, 1, 0.4, 0.5))]
+    with served(Slow(pages), tmp_path) as targets, Shoal.connect(targets) as other:
+        told = list(other.training.watch(JOB, period_s=0.5))
+    assert [event.number for each in told for event in each.events] == [1, 2]
 
 
 def test_events_are_values_of_their_own_types(shoal: Shoal, fake: FakeTrainingOrchestrator) -> None:

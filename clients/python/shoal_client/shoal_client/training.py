@@ -56,13 +56,21 @@ class Training:
             InvalidArgument: JOB_NOT_TRAINING.
             Unavailable: the orchestrator cannot be reached (any more).
         """
-        has_ended = False
-        while not has_ended:
-            # A job that has ended may still have pages of events to tell.
-            for news in self._news(name, since, period_s):
-                since = max((since, *(event.number for event in news.events)))
-                has_ended = news.job.state.has_ended
-                yield news
+        while True:
+            last: TrainingNews | None = None
+            try:
+                for news in self._news(name, since, period_s):
+                    since = max((since, *(event.number for event in news.events)))
+                    last = news
+                    yield news
+            except DeadlineExceeded:
+                if last is None:
+                    raise
+                continue  # also if the job has ended: more pages of its events may follow
+            if last is None:
+                raise Unavailable("WATCH_ENDED", f"{self._peer} says nothing about {name}.")
+            if last.job.state.has_ended:
+                return
 
     def stop(self, name: str, *, stage: str = "") -> TrainingJob:
         """Asks a job to finish cleanly: the best weights so far become its model.
@@ -209,25 +217,21 @@ class Training:
         return convert.sweep(response.sweep)
 
     def _news(self, name: str, since: int, period_s: float) -> Iterator[TrainingNews]:
-        """Yields the job as it is now and its changes within a period, the call's deadline."""
-        answered = False
+        """Yields the job as it is now and its changes.
+
+        Raises:
+            DeadlineExceeded: When the period is over, unless the job ends within it.
+        """
         request = jobs_pb2.WatchJobRequest(name=name, since=since)
         call = self._stub.WatchJob(request, timeout=period_s)
         try:
             with typed_errors(self._peer):
                 for response in call:
-                    answered = True
                     events = map(convert.event, response.events)
                     yield TrainingNews(
                         convert.training_job(response.job),
                         tuple(event for event in events if event is not None),
                     )
-        except DeadlineExceeded:
-            if not answered:
-                raise
-        else:
-            if not answered:
-                raise Unavailable("WATCH_ENDED", f"{self._peer} says nothing about {name}.")
         finally:
             call.cancel()
 
