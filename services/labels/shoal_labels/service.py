@@ -9,6 +9,7 @@ from shoal.labels.v1 import labels_pb2 as pb
 from shoal.labels.v1 import labels_pb2_grpc as pb_grpc
 from shoal_common import paging
 from shoal_common.handlers import Context
+from shoal_common.refusal import heard_out
 from shoal_common.roots import AllowedRoots
 from shoal_labels import convert
 from shoal_labels.exchange import Exchange
@@ -67,7 +68,7 @@ class LabelsService(pb_grpc.LabelsServiceServicer):
         """Writes one segment; it is durable and visible when the call returns."""
         stream = aiter(requests)
         target = convert.segment_target(await anext(stream, None))
-        async with self._store.draft(target) as draft:
+        async with heard_out(stream), self._store.draft(target) as draft:
             async for request in stream:
                 await draft.append(convert.columns(request))
             segment = await draft.commit()

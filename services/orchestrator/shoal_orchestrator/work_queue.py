@@ -6,6 +6,7 @@ from google.rpc import code_pb2
 
 from shoal.jobs.v1 import jobs_pb2, jobs_pb2_grpc
 from shoal_common.handlers import Context
+from shoal_common.refusal import heard_out
 from shoal_common.status import from_status
 from shoal_core.errors import InvalidArgument
 from shoal_orchestrator import convert, convert_training
@@ -97,18 +98,19 @@ class WorkQueueService(jobs_pb2_grpc.WorkQueueServiceServicer):
             raise InvalidArgument(
                 "HEADER_EXPECTED_FIRST", "The first message must carry `header` with a task."
             )
-        key, token = convert.task_key(header.task), header.fencing_token
-        stage = await self._trainings.check_held(key, token)
-        artifact = convert_training.new_artifact(header, stage)
-        async with self._trainings.receive(
-            key.job, byte_count=artifact.byte_count, sha256=artifact.sha256
-        ) as incoming:
-            async for request in stream:
-                await incoming.write(request.chunk)
-            await incoming.finish()
-            published = await self._trainings.publish(
-                key, token, incoming, artifact, convert_training.artifact_event
-            )
+        async with heard_out(stream):
+            key, token = convert.task_key(header.task), header.fencing_token
+            stage = await self._trainings.check_held(key, token)
+            artifact = convert_training.new_artifact(header, stage)
+            async with self._trainings.receive(
+                key.job, byte_count=artifact.byte_count, sha256=artifact.sha256
+            ) as incoming:
+                async for request in stream:
+                    await incoming.write(request.chunk)
+                await incoming.finish()
+                published = await self._trainings.publish(
+                    key, token, incoming, artifact, convert_training.artifact_event
+                )
         return jobs_pb2.UploadArtifactResponse(artifact=convert_training.artifact(published))
 
 
