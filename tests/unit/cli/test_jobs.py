@@ -130,7 +130,7 @@ def test_logs_are_all_lines_so_far_and_no_waiting(
     ]
     lines = list(log_lines(session, JOB, follow=False))
     assert lines[:1] == ["centroid: line 1"]
-    assert lines[-2:] == ["centroid: … 2 lines are left out", "centroid: after"]
+    assert lines[-2:] == ["centroid: after", "centroid: … 2 lines are left out"]
     assert len(lines) == 502
 
 

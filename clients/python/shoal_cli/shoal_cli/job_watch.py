@@ -90,9 +90,9 @@ def log_lines(session: Session, name: str, *, follow: bool) -> Iterator[str]:
     for news in session.shoal.training.watch(name):
         for event in news.events:
             if isinstance(event.what, LogLines):
+                yield from (f"{event.stage}: {line}" for line in event.what.lines)
                 if event.what.dropped_line_count:
                     yield f"{event.stage}: … {event.what.dropped_line_count} lines are left out"
-                yield from (f"{event.stage}: {line}" for line in event.what.lines)
         if not follow and len(news.events) < _MOST_EVENTS:
             return
 

@@ -131,7 +131,7 @@ class LogLines:
 
     lines: tuple[str, ...]
     dropped_line_count: int
-    """Lines left out before these."""
+    """Lines left out behind these."""
 
 
 @dataclass(frozen=True)
