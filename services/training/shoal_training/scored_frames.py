@@ -4,7 +4,7 @@ Axis legend: I instances, N nodes, 2 = (x, y).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,10 @@ def score_frames(
 ) -> list[ScoredFrame]:
     """Returns labelled frames with what the model finds in them.
 
-    Models that see crops are told where the labelled animals' centroids are. Damaged frames are
-    left out, with a warning.
+    Models that see crops are told where the labelled animals' centroids are. That leaves them
+    nothing to score animals by (alone, they give each a 1); what ranks animals in the average
+    precision is the mean of their nodes' scores then, where a node that is not found counts 0.
+    Damaged frames are left out, with a warning.
 
     Args:
         predictor: the model.
@@ -69,6 +71,9 @@ def score_frames(
         if image_HWC is not None:
             centroids_I2 = truths.centroids(frame) if predictor.spec.sees_crops else None
             predicted = predictor(image_HWC, centroids_I2, frame.frame_index)
+            if predictor.spec.sees_crops:
+                means_I = predicted.point_scores_IN.mean(axis=1)
+                predicted = replace(predicted, instance_scores_I=means_I)
             scored.append(ScoredFrame(frame, truths.of(frame), predicted))
         heartbeat()
     return scored

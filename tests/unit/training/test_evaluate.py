@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
@@ -26,6 +27,34 @@ def test_a_network_that_sees_every_node_is_right_everywhere() -> None:
     assert result.poses.dist_p95_px < 0.1
     assert [node.name for node in result.nodes] == ["front", "back"]
     assert result.identities is None
+
+
+@pytest.mark.parametrize("good_first", [False, True])
+def test_animals_that_a_network_is_less_sure_of_rank_behind(good_first: bool) -> None:
+    def unsure(images_BCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Half as sure of every second crop."""
+        shares_B = torch.tensor([1.0, 0.5])[torch.arange(len(images_BCHW)) % 2]
+        seen = reads_colours(images_BCHW)
+        return {name: maps * shares_B[:, None, None, None] for name, maps in seen.items()}
+
+    far = np.array((300.0, 0.0), np.float32)
+    wrong = 1 if good_first else 0
+
+    class Misled(Predictor):
+        """Puts one animal of each frame elsewhere."""
+
+        def __call__(self, image_HWC, centroids_px_I2=None, frame_index=0):
+            poses = super().__call__(image_HWC, centroids_px_I2, frame_index)
+            points_IN2 = poses.points_px_IN2.copy()
+            points_IN2[wrong] += far
+            return replace(poses, points_px_IN2=points_IN2)
+
+    result = evaluate_split(Misled(unsure, painted_spec()), painted_set(), ALL)
+    assert result.poses is not None
+    # Half of the animals are right: all of them first, or all of them last.
+    assert result.poses.mar == pytest.approx(0.5)
+    assert (result.poses.map > 0.45) == good_first
+    assert result.poses.map > 0.2
 
 
 def test_a_shift_of_the_labels_is_the_error() -> None:
