@@ -8,6 +8,7 @@ import pytest
 from shoal_core.skeleton import Skeleton
 from shoal_training.augment import Augmenter
 from shoal_training.augment.symmetry import mirrored_nodes
+from shoal_training.augment.warp import Warp
 from shoal_training.config import AugmentConfig
 from shoal_training.samples import Sample
 
@@ -65,6 +66,15 @@ def test_points_follow_pixels(name: str, node: int) -> None:
         # A mirrored left wing is a right wing: the dot is at one of the pair.
         gap = np.nanmin(np.hypot(*(marked[[node, mirror[node]]] - expected).T))
         assert gap < 1.0
+
+
+def test_a_point_is_found_where_steps_from_a_wrong_guess_lead_astray() -> None:
+    # Steps that go the wrong way never arrive.
+    warp = Warp.of(lambda places: places, (97, 97))
+    points_K = np.array([40.0 + 40j, 300 + 40j])
+    found_K = warp.find(points_K, points_K + (5 - 3j), lambda steps: -steps)
+    assert abs(found_K[0] - points_K[0]) < 1
+    assert np.isnan(found_K[1])
 
 
 def test_a_mirrored_left_wing_is_a_right_wing() -> None:

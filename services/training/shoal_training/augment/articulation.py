@@ -43,14 +43,27 @@ class Parts:
         """Returns where what is shown at the places was before, blended over the parts."""
         if not len(self.near_P):
             return places
-        away = places[..., None] - self.near_P
         along_P = self.far_P - self.near_P
-        length_px2_P = np.maximum(np.abs(along_P) ** 2, 1e-9)
-        share = np.clip((away * along_P.conj()).real / length_px2_P, 0, 1)
-        gap = away - share * along_P
-        weights = 1 / (gap.real**2 + gap.imag**2 + _SOFTNESS_PX**2) ** 2
-        moved = weights * (self.joint_P + self.back_P * away)
-        return np.asarray(moved.sum(axis=-1) / weights.sum(axis=-1))
+        per_px_P = along_P / np.maximum(np.abs(along_P) ** 2, 1e-9)
+        x, y = (axis[..., None] for axis in _xy(places))
+        (near_x, near_y), (along_x, along_y), (per_x, per_y) = (
+            _xy(of_P) for of_P in (self.near_P, along_P, per_px_P)
+        )
+        away_x, away_y = x - near_x, y - near_y
+        share = np.clip(away_x * per_x + away_y * per_y, 0, 1)
+        away_x -= share * along_x
+        away_y -= share * along_y
+        gap_px2 = away_x * away_x + away_y * away_y + np.float32(_SOFTNESS_PX**2)
+        weights = 1 / (gap_px2 * gap_px2)
+        # The mean of joint + back · (place - near), as one shift and one factor.
+        shift_P = self.joint_P - self.back_P * self.near_P
+        moved_P5 = np.stack(
+            (*_xy(shift_P), *_xy(self.back_P), np.ones(len(shift_P), np.float32)), axis=-1
+        )
+        shift_x, shift_y, back_x, back_y, total = np.moveaxis(weights @ moved_P5, -1, 0)
+        return np.asarray(
+            ((shift_x + 1j * shift_y) + (back_x + 1j * back_y) * places) / total, complex
+        )
 
 
 class Articulation:
@@ -64,37 +77,48 @@ class Articulation:
         self, skeleton: Skeleton, anchor: int, turn_std_deg: float, stretch_std: float
     ) -> None:
         """Takes the node that stays in place and the spreads of turns and of log lengths."""
-        self._edges = _outwards(skeleton, anchor)
+        edges = _outwards(skeleton, anchor)
+        self._joints_E, self._ends_E = np.array(edges, np.intp).reshape(-1, 2).T
+        self._generations = _generations(edges)
         self._turn_std_rad = np.deg2rad(turn_std_deg)
         self._stretch_std = stretch_std
 
     def draw(self, nodes_IN: Places, rng: np.random.Generator) -> tuple[Places, Parts]:
-        """Returns where the nodes are in a new posture, and the parts.
+        """Returns where the nodes are in a new posture, and the parts: none if all stay as is.
 
         Parts with a missing end stay out; what hangs on them keeps its place.
         """
-        shape = (len(nodes_IN), len(self._edges))
-        turns_IE = rng.normal(0, 1, shape) * self._turn_std_rad * self._ease(nodes_IN)
-        stretches_IE = np.exp(rng.normal(0, 1, shape) * self._stretch_std)
-        moved_IN = nodes_IN.copy()
+        if not (self._turn_std_rad or self._stretch_std):
+            return nodes_IN, Parts(*np.empty((4, 0), complex))
+        shape = (len(nodes_IN), len(self._ends_E))
+        turns_IE = rng.normal(0, self._turn_std_rad, shape) * self._ease(nodes_IN)
+        stretches_IE = rng.normal(0, self._stretch_std, shape)
+        factors_IE: Places = np.exp(stretches_IE + 1j * turns_IE)
         turned_IN = np.ones_like(nodes_IN)
-        rows = []
-        for column, (joint, end) in enumerate(self._edges):
-            turned_IN[:, end] = turned_IN[:, joint] * np.exp(1j * turns_IE[:, column])
-            factor_I = turned_IN[:, end] * stretches_IE[:, column]
-            there_I = moved_IN[:, joint] + factor_I * (nodes_IN[:, end] - nodes_IN[:, joint])
-            seen_I = np.isfinite(there_I)
-            moved_IN[seen_I, end] = there_I[seen_I]
-            row = (moved_IN[:, joint], there_I, nodes_IN[:, joint], 1 / factor_I)
-            rows.append(np.stack(row)[:, seen_I])
-        if not rows:
-            return moved_IN, Parts(*np.empty((4, 0), complex))
-        return moved_IN, Parts(*np.concatenate(rows, axis=1))
+        moved_IN = nodes_IN.copy()
+        for parts in self._generations:
+            joints, ends = self._joints_E[parts], self._ends_E[parts]
+            turned_IN[:, ends] = turned_IN[:, joints] * np.exp(1j * turns_IE[:, parts])
+            factors_IE[:, parts] *= turned_IN[:, joints]
+            along_IE = factors_IE[:, parts] * (nodes_IN[:, ends] - nodes_IN[:, joints])
+            there_IE = moved_IN[:, joints] + along_IE
+            seen_IE = np.isfinite(there_IE)
+            moved_IN[:, ends] = np.where(seen_IE, there_IE, nodes_IN[:, ends])
+        joints, ends = self._joints_E, self._ends_E
+        near_IE, far_IE = moved_IN[:, joints], moved_IN[:, ends]
+        whole_IE = np.isfinite(near_IE) & np.isfinite(far_IE)
+        return moved_IN, Parts(
+            near_IE[whole_IE],
+            far_IE[whole_IE],
+            nodes_IN[:, joints][whole_IE],
+            np.reciprocal(factors_IE[whole_IE]),
+        )
 
     def _ease(self, nodes_IN: Places) -> NDArray[np.float64]:
         """Returns (I, E) factors of the turns, 0 to 1."""
-        ends = np.array(self._edges, np.intp).reshape(-1, 2)
-        lengths_IE = np.nan_to_num(np.abs(nodes_IN[:, ends[:, 1]] - nodes_IN[:, ends[:, 0]]))
+        along_IE = nodes_IN[:, self._ends_E] - nodes_IN[:, self._joints_E]
+        lengths_IE = np.abs(along_IE)
+        lengths_IE[np.isnan(lengths_IE)] = 0
         longest_I1 = lengths_IE.max(axis=1, keepdims=True, initial=1e-9)
         return np.asarray(np.minimum(lengths_IE / (_SHORT * longest_I1), 1) ** 2)
 
@@ -117,3 +141,20 @@ def _outwards(skeleton: Skeleton, anchor: int) -> list[tuple[int, int]]:
                     edges.append((joint, end))
                     queue.append(end)
     return edges
+
+
+def _generations(edges: list[tuple[int, int]]) -> list[list[int]]:
+    """Returns the edges' indices in groups, each of which hangs on those before it."""
+    depth: dict[int, int] = {}
+    groups: list[list[int]] = []
+    for index, (joint, end) in enumerate(edges):
+        depth[end] = depth.get(joint, 0) + 1
+        if depth[end] > len(groups):
+            groups.append([])
+        groups[depth[end] - 1].append(index)
+    return groups
+
+
+def _xy(places: Places) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns x and y in single precision."""
+    return places.real.astype(np.float32), places.imag.astype(np.float32)

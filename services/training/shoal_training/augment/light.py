@@ -25,14 +25,14 @@ def relight(
     noise = rng.uniform(0, config.noise_std)
     # Gamma, contrast and brightness are of gray levels alone: a table of 256.
     levels = np.linspace(0, 1, 256, dtype=np.float32) ** np.float32(gamma)
-    mean = np.float32(levels[image_HWC].mean())
-    levels = (levels - mean) * np.float32(contrast) + mean + np.float32(brightness)
-    lit_HWC = levels[image_HWC] * _FULL
+    counts = np.bincount(image_HWC.ravel(), minlength=256)
+    mean = np.float32(counts @ levels / image_HWC.size)
+    levels = ((levels - mean) * np.float32(contrast) + mean + np.float32(brightness)) * _FULL
+    lit_HWC = cv2.LUT(image_HWC, levels).reshape(image_HWC.shape)
     if blur_px > _LEAST_BLUR_PX:
-        blurred = cv2.GaussianBlur(lit_HWC, (0, 0), blur_px)
-        lit_HWC = np.asarray(blurred, np.float32).reshape(image_HWC.shape)
+        lit_HWC = cv2.GaussianBlur(lit_HWC, (0, 0), blur_px).reshape(image_HWC.shape)
     if noise:
-        lit_HWC = lit_HWC + rng.standard_normal(lit_HWC.shape, np.float32) * _FULL * np.float32(
-            noise
-        )
-    return np.asarray(np.clip(np.rint(lit_HWC), 0, _FULL), np.uint8)
+        grain_HWC = rng.standard_normal(lit_HWC.shape, np.float32)
+        lit_HWC = cv2.scaleAdd(grain_HWC, float(_FULL) * noise, lit_HWC)
+    whole_HWC = cv2.convertScaleAbs(np.maximum(lit_HWC, 0))
+    return np.asarray(whole_HWC, np.uint8).reshape(image_HWC.shape)

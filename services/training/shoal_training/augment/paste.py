@@ -36,7 +36,9 @@ def paste(
 def is_bright(image_HWC: NDArray[np.uint8], points_px_N2: NDArray[np.float32]) -> bool:
     """Whether the animal is brighter than what is around it."""
     inside_HW = _inside(image_HWC, points_px_N2)
-    return bool(image_HWC[inside_HW > 0].mean() > image_HWC.mean()) if inside_HW.any() else True
+    if not inside_HW.any():
+        return True
+    return sum(cv2.mean(image_HWC, inside_HW)) > sum(cv2.mean(image_HWC))
 
 
 def _inside(image_HWC: NDArray[np.uint8], points_px_N2: NDArray[np.float32]) -> NDArray[np.uint8]:

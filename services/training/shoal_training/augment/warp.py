@@ -17,6 +17,8 @@ from shoal_training.augment.articulation import Places
 _KNOT_PX = 8
 """Pixels of the result between knots; the map is linear between them."""
 _ITERATIONS = 8
+_SEARCH_PX = 16
+"""How far around its guess a point is looked for that steps do not find."""
 _NEAR_PX = 1.0
 """A point that is not found to so many pixels of the source is under a fold: nobody sees it."""
 
@@ -74,10 +76,24 @@ class Warp:
             best_K = np.where(better_K, found_K, best_K)
             miss_px_K = np.where(better_K, np.abs(error_K), miss_px_K)
             found_K = found_K + forth(error_K)
+        for point in np.flatnonzero(seen_K & (miss_px_K >= _NEAR_PX)):
+            # Steps lead astray beside a fold; what is shown at all is at some pixel.
+            best_K[point], miss_px_K[point] = self._nearest(points_K[point], guesses_K[point])
         inside_K = (np.abs(best_K.real - (width - 1) / 2) <= width / 2) & (
             np.abs(best_K.imag - (height - 1) / 2) <= height / 2
         )
         return np.where(seen_K & inside_K & (miss_px_K < _NEAR_PX), best_K, np.nan)
+
+    def _nearest(self, point: complex, guess: complex) -> tuple[complex, float]:
+        """Returns which pixel near a guess shows what is nearest to a point, and how near."""
+        left, top = (max(int(at) - _SEARCH_PX, 0) for at in (guess.real, guess.imag))
+        side = 2 * _SEARCH_PX + 1
+        sources = self.sources_HW2[top : top + side, left : left + side]
+        if not sources.size:
+            return guess, np.inf
+        gap_px2 = np.square(sources - np.array((point.real, point.imag), np.float32)).sum(axis=-1)
+        row, column = np.unravel_index(gap_px2.argmin(), gap_px2.shape)
+        return complex(left + column, top + row), float(np.sqrt(gap_px2[row, column]))
 
     def _at(self, places_K: Places) -> NDArray[Any]:
         """Returns where places of the result come from, linear between (and beyond) pixels."""
