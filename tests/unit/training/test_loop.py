@@ -17,6 +17,7 @@ from shoal_training.config import (
     PlateauSchedule,
 )
 from shoal_training.reports import BatchReport
+from tests.unit.training.small_disk import full_disk
 from tests.unit.training.tiny import Recorder, tiny_config, tiny_task, train_tiny
 
 FAST = OptimizerConfig(type="adamw", learning_rate=1e-2)
@@ -236,10 +237,8 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
     assert not math.isnan(moved)
 
 
-def test_a_full_disk_is_an_error_and_leaves_the_checkpoint_before(
-    tmp_path: Path, full_disk: None
-) -> None:
-    with pytest.raises(ResourceExhausted) as raised:
+def test_a_full_disk_is_an_error_and_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(ResourceExhausted) as raised:
         train_tiny(tiny_config(epochs=1), tmp_path)
     assert raised.value.reason == "DISK_FULL"
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == []

@@ -19,6 +19,7 @@ from shoal_training.plots.node_errors import draw_node_errors
 from shoal_training.predict import Predictor
 from shoal_training.scored_frames import score_frames
 from tests.unit.training.painted import painted_set, painted_spec, reads_colours
+from tests.unit.training.small_disk import full_disk
 
 LOG = """epoch,steps,loss,val_loss,learning_rate,samples_per_s,seconds,is_best
 1,200,0.5,0.6,0.001,80.0,10.0,1
@@ -111,8 +112,8 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
     assert error.value.reason == "LOG_UNREADABLE"
 
 
-def test_a_full_disk_is_told_and_leaves_no_half_picture(tmp_path: Path, full_disk: None) -> None:
-    with pytest.raises(ResourceExhausted) as error:
+def test_a_full_disk_is_told_and_leaves_no_half_picture(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(ResourceExhausted) as error:
         draw_node_errors(tmp_path / "nodes.png", ("a",), (errors(1, 2),))
     assert error.value.reason == "DISK_FULL"
     assert list(tmp_path.iterdir()) == []

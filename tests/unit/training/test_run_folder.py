@@ -13,6 +13,7 @@ from shoal_training.durable import clear_remains
 from shoal_training.run_folder import open_run_folder
 from shoal_training.training_data import open_training_data
 from tests.fakes.labelled_folder import animal, write_labels
+from tests.unit.training.small_disk import full_disk
 
 
 def _labels(folder: Path, count: int = 6) -> None:
@@ -92,13 +93,10 @@ def test_what_a_kill_left_half_written_goes(run: Path) -> None:
     assert load_best(run).epoch == 1
 
 
-def test_a_full_disk_leaves_the_configuration_as_it_was(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_full_disk_leaves_the_configuration_as_it_was(tmp_path: Path) -> None:
     config = TrainingConfig(kind="centroid", data=DataConfig(labels=("labels.slp",)))
     write_config(config, tmp_path / "config.json")
-    request.getfixturevalue("full_disk")
     larger = TrainingConfig(kind="centroid", data=DataConfig(labels=("x" * 3000,)))
-    with pytest.raises(ResourceExhausted, match="free some space"):
+    with full_disk(), pytest.raises(ResourceExhausted, match="free some space"):
         write_config(larger, tmp_path / "config.json")
     assert read_config(tmp_path / "config.json") == config

@@ -13,6 +13,7 @@ from shoal_training.labelled_set import LabelledSet, read_labelled_set
 from shoal_training.sample_source import CROP_PADDING_PX, SampleSource, crop_size_px
 from shoal_training.sample_store import CacheRoom
 from tests.fakes.labelled_folder import DOT_LEVEL, animal, write_labels
+from tests.unit.training.small_disk import full_disk
 
 STILL = AugmentConfig(rotation_deg=(0, 0), scale=(1, 1))
 
@@ -155,11 +156,9 @@ def test_samples_that_would_fill_the_memory_are_kept_on_disk(
             assert isinstance(samples.sample(0).image_HWC, np.memmap) == bool(expected)
 
 
-def test_a_full_disk_is_told_with_the_cure(
-    labelled: LabelledSet, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    request.getfixturevalue("full_disk")
-    with pytest.raises(ResourceExhausted, match=r"make room, or set data\.cache to none"):
+def test_a_full_disk_is_told_with_the_cure(labelled: LabelledSet, tmp_path: Path) -> None:
+    cure = r"make room, or set data\.cache to none"
+    with full_disk(), pytest.raises(ResourceExhausted, match=cure):
         source(labelled, tmp_path, "bottomup", cache="disk")
 
 
