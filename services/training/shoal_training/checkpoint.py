@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The network with the lowest validation loss so far."""
+    """The network with the lowest validation loss so far; the last one without validation."""
 
     network: dict[str, torch.Tensor]
     """Weights that validation used: the running mean where there is one."""

@@ -164,8 +164,9 @@ class _Loop:
             samples_per_s=samples / max(trained_s, 1e-9),
             seconds=self._clock.seconds,
             remaining_s=self._steering.remaining_s,
-            is_best=loss < self._best_loss,
-            best_loss=min(loss, self._best_loss),
+            # Training losses of single epochs are noise; without validation the last counts.
+            is_best=validation is None or loss < self._best_loss,
+            best_loss=loss if validation is None else min(loss, self._best_loss),
         )
         # Before the checkpoint: a log with an epoch too many can be cut.
         self._around.listener.epoch_end(report)
