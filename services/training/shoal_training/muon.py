@@ -2,8 +2,11 @@
 
 Every direction of a matrix moves by the same amount, not only the few that dominate its gradient
 (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024).
+
+Axis legend: K matrices, m the shorter side of a matrix.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,49 +59,101 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
         """Moves the weights by one step."""
         for group in self.param_groups:
-            rate = group["lr"] * (group["factor"] or 1.0)
-            direction = self._orthogonal_step if group["factor"] else self._adam_step
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    update = direction(weight, weight.grad)
-                    weight.mul_(1 - rate * group["weight_decay"])
-                    weight.add_(update, alpha=-rate)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if weights:
+                rate = group["lr"] * (group["factor"] or 1.0)
+                directions = self._orthogonal_steps if group["factor"] else self._adam_steps
+                updates = directions(weights)
+                torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
+                torch._foreach_add_(weights, updates, alpha=-rate)
 
-    def _orthogonal_step(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
+    def _orthogonal_steps(self, weights: list[Tensor]) -> list[Tensor]:
+        for weight in weights:
+            if weight not in self.state:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients = [_gradient(weight) for weight in weights]
+        momenta = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
         # Nesterov's: where the momentum leads to.
-        matrix = torch.lerp(gradient, state["momentum"], _MOMENTUM).reshape(len(weight), -1)
+        ahead = [_rows(step) for step in torch._foreach_lerp(gradients, momenta, _MOMENTUM)]
         # Tall matrices make more numbers of each input than wide ones.
-        scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-        update: Tensor = orthogonal(matrix).reshape(weight.shape) * scale
-        return update
+        return [
+            _like(matrix, weight).mul_(max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
+            for matrix, weight in zip(orthogonal(ahead), weights, strict=True)
+        ]
 
-    def _adam_step(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        state = self.state[weight]
-        if not state:
-            state["mean"] = torch.zeros_like(weight)
-            state["square"] = torch.zeros_like(weight)
-            state["step"] = torch.zeros(())
-        state["step"] += 1
-        step = state["step"].item()
-        state["mean"].lerp_(gradient, 1 - _BETAS[0])
-        state["square"].lerp_(gradient.square(), 1 - _BETAS[1])
-        mean = state["mean"] / (1 - _BETAS[0] ** step)
-        spread = (state["square"] / (1 - _BETAS[1] ** step)).sqrt()
-        update: Tensor = mean / (spread + _EPSILON)
-        return update
+    def _adam_steps(self, weights: list[Tensor]) -> list[Tensor]:
+        for weight in weights:
+            if weight not in self.state:
+                state = self.state[weight]
+                state["mean"] = torch.zeros_like(weight)
+                state["square"] = torch.zeros_like(weight)
+                state["step"] = torch.zeros(())
+        states = [self.state[weight] for weight in weights]
+        gradients = [_gradient(weight) for weight in weights]
+        means, squares = ([state[name] for state in states] for name in ("mean", "square"))
+        torch._foreach_lerp_(means, gradients, 1 - _BETAS[0])
+        torch._foreach_mul_(squares, _BETAS[1])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - _BETAS[1])
+        for state in states:
+            state["step"] += 1
+        steps = [state["step"].item() for state in states]
+        spreads = torch._foreach_div(squares, [1 - _BETAS[1] ** step for step in steps])
+        torch._foreach_sqrt_(spreads)
+        torch._foreach_add_(spreads, _EPSILON)
+        updates = torch._foreach_div(means, [1 - _BETAS[0] ** step for step in steps])
+        torch._foreach_div_(updates, spreads)
+        return list(updates)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Returns the nearest matrix with singular values about 1 (Newton-Schulz iteration)."""
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Returns, for each matrix, the nearest one with singular values about 1.
+
+    Newton-Schulz iteration, X ← (a + b·XXᵀ + c·(XXᵀ)²)·X, of XXᵀ instead of X: each factor is a
+    polynomial of the first XXᵀ, whose side is the shorter one of the matrix. So only the first
+    and the last product are as large as the matrix, and matrices of equal sides go together.
+    """
+    wide = [matrix.T if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
+    by_side = defaultdict(list)
+    for index, matrix in enumerate(wide):
+        by_side[len(matrix)].append(index)
+    made = list(wide)
+    for indices in by_side.values():
+        grams_Kmm = torch.stack([wide[index] @ wide[index].T for index in indices])
+        for index, factor_mm in zip(indices, _factors(grams_Kmm), strict=True):
+            made[index] = factor_mm @ wide[index]
+    return [
+        result.T if matrix.shape[0] > matrix.shape[1] else result
+        for result, matrix in zip(made, matrices, strict=True)
+    ]
+
+
+def _factors(grams_Kmm: Tensor) -> Tensor:
+    """Returns what orthogonalises matrices X, from their XXᵀ."""
+    norms_K11 = grams_Kmm.diagonal(dim1=1, dim2=2).sum(dim=1).sqrt()[:, None, None] + 1e-7
+    gram = grams_Kmm / norms_K11.square()
+    factor = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device).expand_as(gram)
     a, b, c = _QUINTIC
-    tall = matrix.shape[0] > matrix.shape[1]
-    wide: Tensor = matrix.T if tall else matrix
-    wide = wide / (wide.norm() + 1e-7)
     for _ in range(_ITERATIONS):
-        gram = wide @ wide.T
-        wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide.T if tall else wide
+        beside = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)  # without the a of a + bG + cG²
+        factor = torch.baddbmm(factor, factor, beside, beta=a)
+        for _ in range(2):  # (a + bG + cG²)²·G
+            gram = torch.baddbmm(gram, beside, gram, beta=a)
+    return factor / norms_K11
+
+
+def _gradient(weight: Tensor) -> Tensor:
+    assert weight.grad is not None
+    return weight.grad
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """Returns one row per filter; where the channels lie last in memory, as they lie there."""
+    return weight.movedim(1, -1).flatten(1) if weight.ndim > 2 else weight
+
+
+def _like(rows: Tensor, weight: Tensor) -> Tensor:
+    """Returns rows in the shape of the weight that they were made of."""
+    if weight.ndim <= 2:
+        return rows
+    return rows.reshape(len(rows), *weight.shape[2:], weight.shape[1]).movedim(-1, 1)
