@@ -50,8 +50,9 @@ class DataConfig:
     """Train on so many frames only, drawn by `split.seed` (sample efficiency); None: all."""
     channels: Literal[1, 3] | None = None
     """Channels that the network sees; None: 1 where the videos are gray, else 3."""
-    input_scale: float = 1.0
-    """Factor from pixels of the frame (or crop) to pixels of the network's input."""
+    input_scale: float | None = 1.0
+    """Factor from pixels of the frame (or crop) to pixels of the network's input; None: at most 1,
+    so that the middle-sized labelled animal is 24 px long (enough to find it)."""
     anchor_part: str | None = None
     """Node at which an animal's centroid is; None, or not visible: the middle of its nodes'
     bounding box."""
@@ -63,6 +64,12 @@ class DataConfig:
     cache: Literal["memory", "disk", "none"] = "memory"
     """Where decoded frames (or what of them is needed) are kept. What would take more than half of
     the free memory is kept on disk."""
+
+    @property
+    def scale(self) -> float:
+        """The input scale, once it is known: see `open_training_data`."""
+        assert self.input_scale is not None
+        return self.input_scale
 
 
 @dataclass(frozen=True, kw_only=True)

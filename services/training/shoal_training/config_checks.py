@@ -80,7 +80,8 @@ def _data_complaints(data: DataConfig) -> Iterator[Complaint]:
         yield from _least("data.limit", data.limit, 1)
     if data.crop_size_px is not None:
         yield from _least("data.crop_size_px", data.crop_size_px, 1)
-    yield from _positive("data.input_scale", data.input_scale)
+    if data.input_scale is not None:
+        yield from _positive("data.input_scale", data.input_scale)
     if data.frames and (min(data.frames) < 0 or len(set(data.frames)) != len(data.frames)):
         yield "data.frames", "has a negative index, or one twice; name each labelled frame once"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from shoal_training.config import TrainingConfig
 from shoal_training.heads import head_specs
@@ -70,7 +69,7 @@ def describe(
     """
     config, split = data.config, data.split
     cost = summarize(network, size_hw, config.optimization.batch_size)
-    animals_px = _animal_sizes_px(data.labelled) * config.data.input_scale
+    animals_px = data.labelled.animal_sizes_px() * config.data.scale
     animal_size_px = int(np.ceil(np.percentile(animals_px, _MOST_ANIMALS)))
     steps_per_epoch = -(-batches_per_epoch // config.optimization.accumulation_steps)
     return RunDescription(
@@ -107,19 +106,9 @@ def preview(data: TrainingData) -> tuple[RunDescription, float]:
     network = build_network(config.network, labelled.channels, heads)
     data_config = config.data
     crop_size_px = data_config.crop_size_px if config.kind in CROP_KINDS else None
-    size_hw = input_size_hw(labelled, crop_size_px, data_config.input_scale, network.max_stride)
+    size_hw = input_size_hw(labelled, crop_size_px, data_config.scale, network.max_stride)
     description = describe(data, network, size_hw, _batches_per_epoch(data))
     return description, _training_seconds(config, network, size_hw, description.steps)
-
-
-def _animal_sizes_px(labelled: LabelledSet) -> NDArray[np.float32]:
-    """Returns the longer side of each animal's bounding box, in frame pixels."""
-    sides = []
-    for frame in labelled.frames:
-        low_I2 = np.nanmin(frame.points_px_IN2, axis=1)
-        high_I2 = np.nanmax(frame.points_px_IN2, axis=1)
-        sides.append((high_I2 - low_I2).max(axis=1))
-    return np.concatenate(sides)
 
 
 def _batches_per_epoch(data: TrainingData) -> int:

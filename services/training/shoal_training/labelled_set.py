@@ -87,6 +87,15 @@ class LabelledSet:
         """Returns height and width of a frame's video, without reading the frame."""
         return self.videos[frame.video_index].size_hw
 
+    def animal_sizes_px(self) -> NDArray[np.float32]:
+        """Returns the longer side of each labelled animal's bounding box, in frame pixels."""
+        sides = []
+        for frame in self.frames:
+            low_I2 = np.nanmin(frame.points_px_IN2, axis=1)
+            high_I2 = np.nanmax(frame.points_px_IN2, axis=1)
+            sides.append((high_I2 - low_I2).max(axis=1))
+        return np.concatenate(sides)
+
     def identity_of(self, frame: LabelledFrame) -> tuple[object, int]:
         """Returns what two frames share that show the same pixels, whatever file says so."""
         return self.videos[frame.video_index].identity, frame.frame_index

@@ -81,7 +81,7 @@ def model_spec(
         classes=classes if config.kind.startswith("multiclass") else (),
         anchor_part=config.data.anchor_part,
         crop_size_px=config.data.crop_size_px if config.kind in CROP_KINDS else None,
-        input_scale=config.data.input_scale,
+        input_scale=config.data.scale,
         # A softmax over the map says where a node is, not whether.
         peak_threshold=0.0 if always_there else PEAK_THRESHOLD,
     )

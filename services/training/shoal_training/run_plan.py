@@ -32,7 +32,7 @@ def describe_plan(
         "Frames": f"{run.training_frames} to train on, {run.validation_frames} to validate on, "
         f"{run.test_frames} to test on",
         "Input": f"{run.input_size_px} px, {run.channels} channel"
-        f"{'s' if run.channels > 1 else ''}, scale {config.data.input_scale:g}",
+        f"{'s' if run.channels > 1 else ''}, scale {config.data.scale:g}",
         "Network": f"{run.parameters / 1e6:.2f} million parameters, "
         f"{run.flops_per_image / 1e9:.2f} GFLOP per image, about "
         f"{run.memory_bytes / MB:,.0f} MB for training",

@@ -77,7 +77,7 @@ class SampleSource:
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._labelled = labelled
-        self._scale = config.data.input_scale
+        self._scale = config.data.scale
         self.anchor_node = anchor_node(labelled, config.data.anchor_part)
         frames = [labelled.frames[index] for index in frame_indices]
         self._crop_size_px: int | None = None

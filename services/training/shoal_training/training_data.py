@@ -20,6 +20,8 @@ from shoal_training.sample_source import anchor_node, crop_size_px
 from shoal_training.splits import Split, draw_split
 
 _LOG = logging.getLogger(__name__)
+SIZE_TO_FIND_PX = 24
+"""Of an animal in the network's input, where the configuration leaves its scale to the labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class TrainingData:
     labelled: LabelledSet
     split: Split
     config: TrainingConfig
-    """With crop size, channels and classes as the labels have them."""
+    """With scale, crop size, channels and classes as the labels have them."""
 
     def __enter__(self) -> Self:
         return self
@@ -130,18 +132,26 @@ def _apart(
 
 def _resolved(config: TrainingConfig, labelled: LabelledSet) -> TrainingConfig:
     data = replace(config.data, channels=labelled.channels)
+    if data.input_scale is None:
+        data = replace(data, input_scale=_scale_to_find(labelled))
     anchor_node(labelled, data.anchor_part)
     if config.kind in CROP_KINDS:
         side = data.crop_size_px or crop_size_px(
             labelled,
             data.anchor_part,
-            input_scale=data.input_scale,
+            input_scale=data.scale,
             stride=max_stride(config.network),
         )
         _warn_of_small_frames(labelled, side)
         data = replace(data, crop_size_px=side)
     classes = labelled.classes if config.kind in ID_KINDS else ()
     return replace(config, data=data, heads=replace(config.heads, classes=classes))
+
+
+def _scale_to_find(labelled: LabelledSet) -> float:
+    """Returns the factor, 1 or a multiple of 1/32 below, at which animals are just large enough."""
+    middle_px = float(np.median(labelled.animal_sizes_px()))
+    return max(1.0, min(32.0, round(32 * SIZE_TO_FIND_PX / max(middle_px, 1.0)))) / 32
 
 
 def _warn_of_small_frames(labelled: LabelledSet, side: int) -> None:

@@ -20,6 +20,12 @@ from shoal_training.config import (
 from shoal_training.config_checks import ONE_PEAK_KINDS
 
 
+_BATCH_SIZES = {"centered_instance": 16, "multiclass_centered_instance": 16, "centroid": 8}
+"""Of the kinds whose images are small; of whole frames in full size 4 fit the memory."""
+_SIGMAS_MAP_PX = {"centroid": 1.5}
+"""Where squared error is learned and images are scaled down, so that neighbours stay apart."""
+
+
 def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     """Returns the configuration.
 
@@ -29,17 +35,16 @@ def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     sees_crops = kind in ("centered_instance", "multiclass_centered_instance")
     return TrainingConfig(
         kind=kind,
-        data=DataConfig(labels=labels, input_scale=0.5 if kind == "centroid" else 1.0),
+        data=DataConfig(labels=labels, input_scale=None if kind == "centroid" else 1.0),
         augment=_augment(sees_crops=sees_crops),
         network=CompactConfig(),
         heads=_heads(kind),
         optimization=OptimizationConfig(
-            batch_size=16 if sees_crops else 4,
+            batch_size=_BATCH_SIZES.get(kind, 4),
             epochs=30,
             min_batches_per_epoch=100,
             optimizer=OptimizerConfig(
-                # Muon has been measured on crops only.
-                type="muon" if sees_crops else "adamw",
+                type="muon",
                 learning_rate=2e-3,
                 amsgrad=False,
                 weight_decay=1e-2,
@@ -72,10 +77,9 @@ def _augment(*, sees_crops: bool) -> AugmentConfig:
 
 def _heads(kind: ModelKind) -> HeadsConfig:
     loss: Literal["softmax", "mse"] = "softmax" if kind in ONE_PEAK_KINDS else "mse"
+    sigma_map_px = 0.75 if loss == "softmax" else _SIGMAS_MAP_PX.get(kind, 2.5)
     return HeadsConfig(
-        confmaps=ConfmapsHead(
-            sigma_map_px=1.5 if loss == "softmax" else 2.5, loss=loss, output_stride=2
-        ),
+        confmaps=ConfmapsHead(sigma_map_px=sigma_map_px, loss=loss, output_stride=2),
         pafs=PafsHead(output_stride=4) if kind == "bottomup" else None,
         class_maps=ClassMapsHead(output_stride=4) if kind == "multiclass_bottomup" else None,
         class_vectors=ClassVectorsHead() if kind == "multiclass_centered_instance" else None,
