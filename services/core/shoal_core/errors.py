@@ -27,6 +27,9 @@ class ShoalError(Exception):
         self.retry_after_s = seconds
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ShoalError.from_fields, (self.to_fields(),)
+
     def to_fields(self) -> dict[str, Any]:
         """Returns what `from_fields` makes the same error of: JSON for files and pipes."""
         return {

@@ -1,21 +1,22 @@
-"""Batches of samples, made by threads ahead of the device.
+"""Batches of samples, made by other processes ahead of the device.
 
-What is in a batch follows from (seed, epoch, position) alone, however many threads there are.
+What is in a batch follows from (seed, epoch, position) alone, however many processes there are.
 Axis legend: B samples, I instances, N nodes, C channels, H W pixels, 2 = (x, y).
 """
 
 import math
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from shoal_core.coordinates import instance_centroids
+from shoal_training.batch_workers import Workers
 from shoal_training.config import ModelKind
 from shoal_training.labelled_set import NO_CLASS
 from shoal_training.sample_source import SampleSource
@@ -63,16 +64,25 @@ class Augment(Protocol):
         """Returns the changed sample, of the network's size."""
 
 
+class _Job(NamedTuple):
+    """Which samples of an epoch make a batch."""
+
+    epoch: int
+    positions: Sequence[int]
+    samples: Sequence[int]
+
+
 class Batches:
-    """All epochs of one split; this process's share of them.
+    """All epochs of one split; this process's share of them. `with` ends what prepares them.
 
     Args:
         source: Where samples come from.
         kind: Of centroid models, nodes become centroids here, after they were augmented.
         plan: Sizes, seed and share.
         augment: Changes each sample. None: samples stay as they are, each comes once an epoch and
-            always in the same order, as for validation; the last batch may be smaller.
-        thread_count: Threads that work ahead.
+            always in the same order, as for validation; the last batch may be smaller. They are
+            made when they are asked for.
+        worker_count: Processes that augment ahead.
     """
 
     def __init__(
@@ -82,13 +92,13 @@ class Batches:
         plan: BatchPlan,
         *,
         augment: Augment | None = None,
-        thread_count: int = 1,
+        worker_count: int = 1,
     ) -> None:
         self._source = source
         self._kind = kind
         self._plan = plan
         self._augment = augment
-        self._thread_count = thread_count
+        self._workers = Workers(self._make, worker_count)
         count = math.ceil(len(source) / plan.batch_size)
         if augment is not None and count:
             count = max(count, plan.min_batches)
@@ -102,24 +112,35 @@ class Batches:
     def epoch(self, epoch: int) -> Generator[Batch]:
         """Yields the batches of an epoch, 0 for the first; the same whenever it is asked.
 
-        At most two batches a thread are ready or in the making. Closing the iterator ends the
-        threads, and what a thread raises comes out here.
+        What goes wrong in a process comes out here.
         """
-        pending: deque[Future[Batch]] = deque()
-        positions = iter(self._positions(epoch))
-        pool = ThreadPoolExecutor(self._thread_count, thread_name_prefix="batches")
-        try:
-            for wanted in positions:
-                pending.append(pool.submit(self._make, epoch, *wanted))
-                if len(pending) > 2 * self._thread_count:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        jobs = self._jobs(epoch)
+        if self._augment is None:
+            yield from (_batch(self._make(job)) for job in jobs)
+            return
+        if not self._workers.are_running:
+            self._source.close_videos()  # copies of an open file would share its position
+            self._workers.start()
+        with closing(self._workers.made(jobs)) as made:
+            yield from map(_batch, made)
 
-    def _positions(self, epoch: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
-        """Yields (positions in the epoch, samples at them) of this process's batches."""
+    def close(self) -> None:
+        """Ends the processes."""
+        self._workers.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _jobs(self, epoch: int) -> Iterator[_Job]:
+        """Yields this process's batches, still to be made."""
         passes: dict[int, NDArray[np.intp]] = {}
         plan, length = self._plan, len(self._source)
         for index in range(self._count):
@@ -133,7 +154,7 @@ class Batches:
                 if turn not in passes:
                     passes[turn] = self._order(epoch, turn)
                 samples.append(int(passes[turn][position % length]))
-            yield range(start, stop), samples
+            yield _Job(epoch, range(start, stop), samples)
 
     def _order(self, epoch: int, turn: int) -> NDArray[np.intp]:
         """Returns the order of the samples in one of an epoch's passes through them."""
@@ -142,11 +163,11 @@ class Batches:
         rng = np.random.default_rng((self._plan.seed, epoch, _ORDER, turn))
         return rng.permutation(len(self._source))
 
-    def _make(self, epoch: int, positions: Sequence[int], samples: Sequence[int]) -> Batch:
+    def _make(self, job: _Job) -> "Arrays":
         return collate(
             [
-                self._sample(epoch, position, sample)
-                for position, sample in zip(positions, samples, strict=True)
+                self._sample(job.epoch, position, sample)
+                for position, sample in zip(job.positions, job.samples, strict=True)
             ]
         )
 
@@ -170,7 +191,15 @@ _ORDER, _AUGMENTATION = 0, 1
 """Streams of random numbers that do not overlap."""
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+class Arrays(NamedTuple):
+    """A batch before it is made of tensors, which other processes could not hand over."""
+
+    images_BCHW: NDArray[np.uint8]
+    points_BIN2: NDArray[np.float32]
+    classes_BI: NDArray[np.int64]
+
+
+def collate(samples: Sequence[Sample]) -> Arrays:
     """Returns the batch of samples of one size.
 
     Instances are padded with NaN and NO_CLASS to the largest number.
@@ -183,8 +212,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     for row, sample in enumerate(samples):
         points_BIN2[row, : len(sample.points_px_IN2)] = sample.points_px_IN2
         classes_BI[row, : len(sample.class_indices_I)] = sample.class_indices_I
-    return Batch(
-        images_BCHW=torch.from_numpy(np.ascontiguousarray(images_BHWC.transpose(0, 3, 1, 2))),
-        points_BIN2=torch.from_numpy(points_BIN2),
-        classes_BI=torch.from_numpy(classes_BI),
-    )
+    return Arrays(np.ascontiguousarray(images_BHWC.transpose(0, 3, 1, 2)), points_BIN2, classes_BI)
+
+
+def _batch(arrays: Arrays) -> Batch:
+    return Batch(*map(torch.from_numpy, arrays))

@@ -345,8 +345,8 @@ class RunConfig:
     """The same bits on the same machine, also after a kill; slower. With a time budget the
     number of steps still hangs on the clock: give `epochs` instead."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    loader_threads: int = 1
-    """Threads that cut and augment samples ahead of the device."""
+    loader_processes: int | None = None
+    """Processes that augment samples ahead of the device; None: half of the cores, at most 8."""
     checkpoint_every_epochs: int = 1
     image_count: int = 3
     """Samples of each split whose maps are drawn after every epoch; 0: none."""

@@ -62,7 +62,8 @@ def _complaints(config: TrainingConfig) -> Iterator[Complaint]:
     yield from _network_complaints(config.network)
     yield from _head_complaints(config.kind, config.heads, config.network)
     yield from _optimization_complaints(config.optimization)
-    yield from _least("run.loader_threads", config.run.loader_threads, 1)
+    if config.run.loader_processes is not None:
+        yield from _least("run.loader_processes", config.run.loader_processes, 1)
     yield from _least("run.checkpoint_every_epochs", config.run.checkpoint_every_epochs, 1)
     yield from _least("run.image_count", config.run.image_count, 0)
     yield from _least("run.seed", config.run.seed, 0)

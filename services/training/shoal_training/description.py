@@ -11,7 +11,6 @@ import torch
 
 from shoal_training.config import TrainingConfig
 from shoal_training.heads import head_specs
-from shoal_training.labelled_set import LabelledSet
 from shoal_training.model_spec import CROP_KINDS
 from shoal_training.networks.build import build_network
 from shoal_training.networks.pose_network import PoseNetwork

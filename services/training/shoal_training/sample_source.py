@@ -124,6 +124,10 @@ class SampleSource:
         """Returns the frame that a sample is of."""
         return self._places[index].frame
 
+    def close_videos(self) -> None:
+        """Closes the videos; reading a frame opens them again."""
+        self._labelled.close()
+
     def close(self) -> None:
         """Frees what is kept of the frames."""
         self._store.close()

@@ -1,5 +1,6 @@
 """What a run works with, made out of its data and configuration."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 
 from shoal_training.augment import Augmenter
 from shoal_training.batches import Batches, BatchPlan
+from shoal_training.config import TrainingConfig
 from shoal_training.distributed import Processes
 from shoal_training.heads import head_specs
 from shoal_training.learner import Task
@@ -20,6 +22,8 @@ from shoal_training.sample_store import CacheRoom
 from shoal_training.surroundings import Splits
 from shoal_training.targets import Targets
 from shoal_training.training_data import TrainingData
+
+_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,22 +75,23 @@ def open_workbench(
                 (data.split.validation, None),
             )
         )
+        plan = _plan(config, processes)
         yield Workbench(
             task=Task(
                 network=network,
                 targets=Targets(config.kind, config.heads, heads, data.labelled.skeleton),
                 losses=Losses(heads, config.heads, config.optimization.hard_mining),
             ),
-            splits=_splits(data, training, validation, processes),
+            splits=Splits(
+                training=stack.enter_context(_training_batches(data, training, plan)),
+                validation=Batches(validation, config.kind, plan),
+            ),
             size_hw=training.size_hw,
         )
 
 
-def _splits(
-    data: TrainingData, training: SampleSource, validation: SampleSource, processes: Processes
-) -> Splits:
-    config = data.config
-    plan = BatchPlan(
+def _plan(config: TrainingConfig, processes: Processes) -> BatchPlan:
+    return BatchPlan(
         batch_size=config.optimization.batch_size,
         seed=config.run.seed,
         min_batches=config.optimization.min_batches_per_epoch,
@@ -94,11 +99,18 @@ def _splits(
         rank=processes.rank,
         process_count=processes.count,
     )
+
+
+def _training_batches(data: TrainingData, source: SampleSource, plan: BatchPlan) -> Batches:
+    config = data.config
     augmenter = Augmenter(
-        config.augment, data.labelled.skeleton, training.size_hw, training.anchor_node
+        config.augment, data.labelled.skeleton, source.size_hw, source.anchor_node
     )
-    threads = config.run.loader_threads
-    return Splits(
-        training=Batches(training, config.kind, plan, augment=augmenter, thread_count=threads),
-        validation=Batches(validation, config.kind, plan, thread_count=threads),
-    )
+    workers = config.run.loader_processes or _worker_count(plan.process_count)
+    return Batches(source, config.kind, plan, augment=augmenter, worker_count=workers)
+
+
+def _worker_count(process_count: int) -> int:
+    """Returns how many processes augment for each that trains: half of its share of the cores."""
+    cores = len(os.sched_getaffinity(0)) // process_count
+    return max(1, min(_MOST_WORKERS, cores // 2))

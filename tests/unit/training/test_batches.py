@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoal_core.errors import DataLoss
 from shoal_training.batches import Augment, Batch, Batches, BatchPlan, collate
 from shoal_training.config import AugmentConfig, DataConfig, ModelKind, TrainingConfig
 from shoal_training.labelled_set import NO_CLASS, read_labelled_set
@@ -47,9 +47,9 @@ def batches(
     augment: Augment | None = unchanged,
     *,
     kind: ModelKind = "bottomup",
-    thread_count: int = 1,
+    worker_count: int = 1,
 ) -> Batches:
-    return Batches(samples, kind, plan, augment=augment, thread_count=thread_count)
+    return Batches(samples, kind, plan, augment=augment, worker_count=worker_count)
 
 
 def drawn(batches: list[Batch]) -> list[float]:
@@ -65,11 +65,23 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
     )
 
 
-def test_an_epoch_is_the_same_whatever_the_number_of_threads(samples: SampleSource) -> None:
+def test_an_epoch_is_the_same_whatever_the_number_of_processes(samples: SampleSource) -> None:
     plan = replace(PLAN, min_batches=9, with_others=True)
-    alone = list(batches(samples, plan, noisy).epoch(2))
-    together = list(batches(samples, plan, noisy, thread_count=4).epoch(2))
-    assert same(alone, together)
+    with (
+        batches(samples, plan, noisy) as one,
+        batches(samples, plan, noisy, worker_count=3) as three,
+    ):
+        assert same(list(one.epoch(2)), list(three.epoch(2)))
+
+
+def test_an_epoch_after_one_that_was_left_is_whole(samples: SampleSource) -> None:
+    plan = replace(PLAN, min_batches=9)
+    with batches(samples, plan, noisy, worker_count=2) as source:
+        whole = list(source.epoch(1))
+        left = source.epoch(0)
+        next(left)
+        left.close()
+        assert same(whole, list(source.epoch(1)))
 
 
 def test_epochs_and_seeds_differ(samples: SampleSource) -> None:
@@ -147,38 +159,34 @@ def test_the_help_of_another_sample_comes_where_it_is_asked_for(samples: SampleS
     )
 
 
-@pytest.mark.parametrize("thread_count", [1, 3])
-def test_an_error_in_a_thread_comes_out_and_no_thread_stays(
-    samples: SampleSource, thread_count: int
-) -> None:
+def test_an_error_in_a_process_comes_out(samples: SampleSource) -> None:
     def failing(sample: Sample, rng: np.random.Generator, other: Sample | None = None) -> Sample:
-        raise ValueError("the lens cap is on")
+        raise DataLoss("FRAME_UNREADABLE", "The lens cap is on.", frame_index=3)
 
-    with pytest.raises(ValueError, match="lens cap"):
-        list(batches(samples, augment=failing, thread_count=thread_count).epoch(0))
-    assert not loader_threads()
-
-
-def test_an_epoch_that_is_left_early_leaves_no_thread(samples: SampleSource) -> None:
-    epoch = batches(samples, replace(PLAN, min_batches=50), thread_count=3).epoch(0)
-    next(epoch)
-    assert loader_threads()
-    epoch.close()  # type: ignore[attr-defined]  # a generator
-    assert not loader_threads()
+    with (
+        batches(samples, augment=failing, worker_count=2) as source,
+        pytest.raises(DataLoss, match="lens cap") as caught,
+    ):
+        list(source.epoch(0))
+    assert (caught.value.reason, caught.value.metadata) == (
+        "FRAME_UNREADABLE",
+        {"frame_index": "3"},
+    )
 
 
-def test_threads_do_not_run_far_ahead(samples: SampleSource) -> None:
-    made: list[int] = []
-
-    def counting(sample: Sample, rng: np.random.Generator, other: Sample | None = None) -> Sample:
-        made.append(1)
-        return sample
-
-    plan = replace(PLAN, min_batches=100)
-    epoch = batches(samples, plan, counting, thread_count=2).epoch(0)
-    next(epoch)
-    epoch.close()  # type: ignore[attr-defined]  # a generator
-    assert len(made) <= (2 * 2 + 1) * PLAN.batch_size
+def test_uncached_frames_are_read_by_every_process(tmp_path: Path) -> None:
+    path = write_labels(tmp_path, {index: [animal(20 + 3 * index, 30)] for index in range(10)})
+    data = DataConfig(labels=("a.slp",), cache="none")
+    room = CacheRoom(folder=tmp_path)
+    config = TrainingConfig(kind="bottomup", data=data)
+    with (
+        read_labelled_set([path]) as labelled,
+        SampleSource(labelled, range(10), config, stride=8, augment=STILL, room=room) as source,
+        batches(source, replace(PLAN, min_batches=12), worker_count=3) as together,
+        batches(source, replace(PLAN, min_batches=12)) as alone,
+    ):
+        source.sample(0)  # opens the video here
+        assert same(list(together.epoch(0)), list(alone.epoch(0)))
 
 
 def test_batches_are_padded_to_the_most_animals() -> None:
@@ -189,10 +197,5 @@ def test_batches_are_padded_to_the_most_animals() -> None:
     )
     batch = collate([few, many])
     assert batch.points_BIN2.shape == (2, 3, 3, 2)
-    assert batch.points_BIN2[0, 1:].isnan().all()
+    assert np.isnan(batch.points_BIN2[0, 1:]).all()
     assert batch.classes_BI.tolist() == [[0, NO_CLASS, NO_CLASS], [0, 0, 0]]
-
-
-def loader_threads() -> list[str]:
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("batches")]

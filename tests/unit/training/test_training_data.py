@@ -1,6 +1,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shoal_core.errors import InvalidArgument
@@ -36,6 +37,22 @@ def test_what_the_configuration_says_stays(folder: Path) -> None:
     with opened(folder, crop_size_px=48, channels=3) as data:
         assert (data.config.data.crop_size_px, data.config.data.channels) == (48, 3)
         assert data.config.heads.classes == ()
+
+
+@pytest.mark.parametrize(
+    ("lengths_px", "scale"),
+    [((10, 10), 1.0), ((48, 48, 20), 0.5), ((95,), 0.25), ((2000,), 1 / 32)],
+)
+def test_a_scale_that_is_left_open_makes_animals_just_large_enough(
+    tmp_path: Path, lengths_px: tuple[int, ...], scale: float
+) -> None:
+    frames = {
+        index: [np.array([(5.0, 5.0), (6.0, 5.0), (5.0 + px, 5.0)])]
+        for index, px in enumerate(lengths_px)
+    }
+    write_labels(tmp_path, frames, size_hw=(16, 2100))
+    with opened(tmp_path, "centroid", input_scale=None) as data:
+        assert data.config.data.input_scale == scale
 
 
 def test_only_the_frames_that_are_named_are_used(folder: Path) -> None:

@@ -19,7 +19,6 @@ from shoal_training.config import (
 )
 from shoal_training.config_checks import ONE_PEAK_KINDS
 
-
 _BATCH_SIZES = {"centered_instance": 16, "multiclass_centered_instance": 16, "centroid": 8}
 """Of the kinds whose images are small; of whole frames in full size 4 fit the memory."""
 _SIGMAS_MAP_PX = {"centroid": 1.5}
