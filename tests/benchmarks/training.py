@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shoal_training.plots.curves import draw_curves
+from tests.benchmarks.curves import draw_curves
 from tests.benchmarks.training_runs import CLIP, DEMO, Run, Test, config_of, scores
 
 MARKS_S = (60.0, 120.0, 240.0, 420.0)

@@ -50,8 +50,9 @@ def test_a_topdown_model_is_trained_and_tracks(recording: Recording, tmp_path: P
 def test_ctrl_c_finishes_and_writes_the_model(recording: Recording, tmp_path: Path) -> None:
     model = tmp_path / "model"
     words = ("train", recording.labels, "--kind", "centroid", "-o", model, *QUIET)
-    settings = ("--set", "optimization.min_batches_per_epoch=4")
-    command = InTerminal(tmp_path / "home", [*words, *settings])
+    settings = ("optimization.min_batches_per_epoch=4", "optimization.epochs=100000")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    command = InTerminal(tmp_path / "home", [*words, *sets])
     command.wait_for_text("best")  # an epoch is over
     command.process.send_signal(signal.SIGINT)
     assert command.finish() == 0, command.said

@@ -11,7 +11,6 @@ import pytest
 from shoal_core.errors import InvalidArgument, ResourceExhausted
 from shoal_core.metrics.localization import Localization
 from shoal_core.skeleton import Skeleton
-from shoal_training.plots.curves import draw_curves
 from shoal_training.plots.error_circles import draw_error_circles
 from shoal_training.plots.evaluation_pictures import draw_evaluation
 from shoal_training.plots.loss_curves import draw_loss_curves, read_log
@@ -68,23 +67,6 @@ def test_circles_grow_with_the_errors(tmp_path: Path) -> None:
         columns = np.flatnonzero((np.abs(picture - PINK).sum(axis=2) < 20).any(axis=0))
         widths.append(int(np.ptp(columns)))
     assert widths[1] == pytest.approx(3 * widths[0], rel=0.1)
-
-
-def test_a_curve_has_a_band_where_runs_differ(tmp_path: Path) -> None:
-    # What is blue, but not as dark as the line, is the band.
-    areas = []
-    for spread in (0.0, 0.3):
-        runs = [[(1, 0.2), (2, 0.5 - spread)], [(1, 0.2), (2, 0.5 + spread)]]
-        draw_curves(
-            tmp_path / "curve.png",
-            {"fast": runs, "none": [[(1, 0.1), (2, 0.1)]]},
-            x_label="frames",
-            y_label="mAP",
-            is_log=True,
-        )
-        blue, _, red = read(tmp_path / "curve.png").astype(int).transpose(2, 0, 1)
-        areas.append(int(((blue - red > 20) & (red > 150)).sum()))
-    assert areas[1] > 10 * max(areas[0], 1)
 
 
 def test_a_node_that_was_never_found_is_a_row_without_errors(tmp_path: Path) -> None:

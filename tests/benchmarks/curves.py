@@ -12,12 +12,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def draw_curves(
-    path: Path,
-    curves: Mapping[str, Sequence[Points]],
-    *,
-    x_label: str,
-    y_label: str,
-    is_log: bool = False,
+    path: Path, curves: Mapping[str, Sequence[Points]], *, x_label: str, y_label: str
 ) -> None:
     """Draws, for each way, the median over its runs with a band from the worst to the best.
 
@@ -28,14 +23,12 @@ def draw_curves(
         curves: way → its runs, each a list of (x, y).
         x_label: what x is, with its unit.
         y_label: what y is.
-        is_log: whether x is drawn logarithmically, with a tick at every x.
 
     Raises:
         ResourceExhausted: DISK_FULL.
     """
     with picture(path, 6.4, 4.2) as figure:
         axes = figure.add_subplot()
-        ticks: set[float] = set()
         for index, (way, runs) in enumerate(curves.items()):
             at: dict[float, list[float]] = defaultdict(list)
             for points in runs:
@@ -47,11 +40,6 @@ def draw_curves(
             axes.fill_between(x_P, y_P3[:, 0], y_P3[:, 2], color=shade, alpha=0.2, linewidth=0)
             label = f"{way} ({len(runs)} run{'s' if len(runs) > 1 else ''})"
             axes.plot(x_P, y_P3[:, 1], "o-", color=shade, markersize=4, label=label)
-            ticks.update(x_P)
-        if is_log:
-            axes.set_xscale("log")
-            axes.set_xticks(sorted(ticks), [f"{x:g}" for x in sorted(ticks)])
-            axes.minorticks_off()
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.grid(color="0.9")
         axes.legend(frameon=False)
