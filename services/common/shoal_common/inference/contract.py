@@ -97,6 +97,9 @@ class PoseContract:
     crop_peak_threshold: float | None = None
     """Default threshold of the nodes in the crops of two stages; None: `peak_threshold`. Where
     only that is given with a request, it counts for both."""
+    scores_nodes: bool = False
+    """Of crops: whether an animal's score is its centroid's times the mean of its nodes', 0 for
+    those not found (after Xiao et al., ECCV 2018); else the centroid's alone, as in SLEAP."""
     source: str = ""
     """Where the model came from, for example "SLEAP 1.4 (Keras)"."""
     source_hash: str = ""

@@ -83,10 +83,12 @@ def arrange(
     found_XN: Value,
     scores_BI: Value,
     classes_XK: Value | None = None,
+    scores_nodes: bool = False,
 ) -> Instances:
     """Returns the instances in front, in the order of their slots (X = B · I slots).
 
-    A slot without score or without any node that was found is no instance.
+    A slot without score or without any node that was found is no instance. With `scores_nodes` the
+    score of an instance becomes the product with the mean of its nodes' values, 0 where not found.
     """
     graph = scores_BI.graph
     node_count = points_px_XN2.length(1)
@@ -100,6 +102,9 @@ def arrange(
     _, order_BI = graph.op2("TopK", keys, slot_count, dtypes=(FLOAT, INT64), axis=1)
     points = blank(points_px_XN2.reshape(*shape, 2), found_BIN.unsqueeze(3))
     values = values_XN.reshape(*shape) * found_BIN.cast(FLOAT)
+    scores = scores_BI * keep_BI
+    if scores_nodes:
+        scores = scores * values.reduce("ReduceMean", 2)
     classes_BIK = None
     if classes_XK is not None:
         class_count = classes_XK.length(1)
@@ -108,7 +113,7 @@ def arrange(
     return Instances(
         peaks_BIN2=_reorder(points, order_BI, (1, 1, node_count, 2)),
         values_BIN=_reorder(values, order_BI, (1, 1, node_count)),
-        scores_BI=(scores_BI * keep_BI).gather_elements(order_BI, axis=1),
+        scores_BI=scores.gather_elements(order_BI, axis=1),
         counts_B=keep_BI.reduce("ReduceSum", 1).cast(INT32),
         classes_BIK=classes_BIK,
     )

@@ -40,7 +40,7 @@ def _score_port(slots: int | str) -> Port:
 
 
 def centered_instance_plan(contract: PoseContract, network: Network, composed: bool) -> Plan:
-    """Centroids come with the request; each has score 1."""
+    """Centroids come with the request, each with score 1 until its nodes are found."""
 
     def emit(graph: GraphBuilder, values: Mapping[str, Value]) -> dict[str, Value]:
         points = values[CENTROIDS.name]
@@ -156,6 +156,7 @@ def _collect_part(
             animals.scatter(network.maps(values, CLASS_VECTORS_HEAD), slot_list, scores)
             if contract.classes
             else None,
+            contract.scores_nodes,
         )
         return instance_outputs(found)
 

@@ -120,6 +120,7 @@ def _contract(models: Sequence[TrainedModel]) -> PoseContract:
         max_peaks_per_node=_max_peaks_per_node(kind),
         peak_threshold=models[0].peak_threshold,
         crop_peak_threshold=last.peak_threshold if len(models) == 2 else None,
+        scores_nodes=last.scores_nodes,
         source=last.source,
         source_hash=_hash([path for model in models for path in model.files]),
     )

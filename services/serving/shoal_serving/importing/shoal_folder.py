@@ -6,7 +6,7 @@ into the composed graph. The format is described in services/training/README.md.
 
 from pathlib import Path
 
-from shoal_common.inference.contract import Stage
+from shoal_common.inference.contract import CROP_STAGES, Stage
 from shoal_core.errors import InvalidArgument
 from shoal_serving.graphs.body import Body, Head
 from shoal_serving.graphs.network import (
@@ -60,6 +60,7 @@ def read_shoal_folder(folder: Path) -> TrainedModel:
         source=config.software,
         files=tuple(folder / name for name in (CONFIG_FILE, NETWORK_FILE, PARITY_FILE)),
         peak_threshold=config.peak_threshold,
+        scores_nodes=config.stage in CROP_STAGES,
         parity_frames=read_parity_frames(folder / PARITY_FILE, config),
     )
 

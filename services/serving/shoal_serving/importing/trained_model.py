@@ -30,6 +30,8 @@ class TrainedModel:
     """(height, width) that training scaled all frames to fit in; None: they kept their size."""
     peak_threshold: float = PoseContract.peak_threshold
     """Confidence-map peaks must exceed this unless the user says otherwise."""
+    scores_nodes: bool = False
+    """As in the contract."""
     parity_frames: ParityFrames | None = None
     """What the import has to reproduce; None where the software leaves nothing to compare with."""
 

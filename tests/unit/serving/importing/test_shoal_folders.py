@@ -133,6 +133,26 @@ def test_the_threshold_of_crops_counts_for_nodes_and_not_for_centroids(tmp_path)
         assert found.tolist() == [[node_count] * 2] * 2
 
 
+def test_the_score_of_an_animal_in_a_crop_knows_its_nodes(tmp_path):
+    folders = [
+        write_model(tmp_path / kind, kind, peak_threshold=0.0)
+        for kind in ("centroid", "centered_instance")
+    ]
+    images = shoal_models.images()
+    images[..., 2] = 64 + images[..., 2] // 2  # tails are half as high as heads
+    first = imported(tmp_path / "first", folders[0]).run(images=images)
+    model = imported(tmp_path, *folders)
+    for crop_threshold in (0.0, 0.6):  # with the tail, and without it
+        outputs = model.run(
+            images=images, crop_peak_threshold=np.full((2, 1), crop_threshold, np.float32)
+        )
+        of_nodes = outputs["instance_peak_values"][:, :2].mean(axis=2)
+        assert ((of_nodes > 0.5) == (crop_threshold == 0)).all()
+        expected = first["instance_scores"][:, :2] * of_nodes
+        np.testing.assert_allclose(outputs["instance_scores"][:, :2], expected, rtol=1e-5)
+        assert (outputs["instance_scores"][:, 2:] == 0).all()
+
+
 @pytest.mark.parametrize("file", ["shoal_model.json", "network.onnx", "parity.npz"])
 @pytest.mark.parametrize("place", ["", "model", "centroid/model"])
 def test_every_file_counts_for_what_a_version_was_made_of(tmp_path, file, place):
