@@ -59,6 +59,10 @@ class DataConfig:
     crop_size_px: int | None = None
     """Side of the crop of centered-instance models in frame pixels; None: what holds every
     labelled animal and 16 px around it, as a multiple of the network's stride."""
+    window_px: int | None = 0
+    """Side of the square that training of bottom-up models sees of a frame, most often around an
+    animal, in pixels of the network's input; None: half as large again as a crop that holds every
+    labelled animal; 0: the whole frame, as validation and serving see it."""
     px_per_mm: float | None = None
     """Pixels of the frame per millimetre, where it is known: distances are reported in both."""
     cache: Literal["memory", "disk", "none"] = "memory"

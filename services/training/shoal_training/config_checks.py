@@ -29,6 +29,9 @@ ONE_PEAK_KINDS: frozenset[ModelKind] = frozenset(
 ID_KINDS: frozenset[ModelKind] = frozenset({"multiclass_bottomup", "multiclass_centered_instance"})
 """Kinds that tell animals apart."""
 
+PARTS_KINDS: frozenset[ModelKind] = frozenset({"bottomup", "multiclass_bottomup"})
+"""Kinds that find the nodes of all animals at once."""
+
 _HEAD_KINDS: dict[str, ModelKind] = {
     "pafs": "bottomup",
     "class_maps": "multiclass_bottomup",
@@ -58,6 +61,7 @@ def max_stride(network: NetworkConfig) -> int:
 
 def _complaints(config: TrainingConfig) -> Iterator[Complaint]:
     yield from _data_complaints(config.data)
+    yield from _window_complaints(config.kind, config.data.window_px)
     yield from _augment_complaints(config.augment)
     yield from _network_complaints(config.network)
     yield from _head_complaints(config.kind, config.heads, config.network)
@@ -85,6 +89,13 @@ def _data_complaints(data: DataConfig) -> Iterator[Complaint]:
         yield from _positive("data.input_scale", data.input_scale)
     if data.frames and (min(data.frames) < 0 or len(set(data.frames)) != len(data.frames)):
         yield "data.frames", "has a negative index, or one twice; name each labelled frame once"
+
+
+def _window_complaints(kind: ModelKind, window_px: int | None) -> Iterator[Complaint]:
+    if window_px is not None:
+        yield from _least("data.window_px", window_px, 0)
+    if window_px != 0 and kind not in PARTS_KINDS:
+        yield "data.window_px", f"is of bottom-up models, not of {kind}; give 0"
 
 
 def _augment_complaints(augment: AugmentConfig) -> Iterator[Complaint]:

@@ -15,7 +15,7 @@ from shoal_training.model_spec import CROP_KINDS
 from shoal_training.networks.build import build_network
 from shoal_training.networks.pose_network import PoseNetwork
 from shoal_training.receptive_field import receptive_field_px, suggest_max_stride
-from shoal_training.sample_source import input_size_hw
+from shoal_training.sample_source import input_size_hw, window_size_hw
 from shoal_training.summary import summarize
 from shoal_training.training_data import TrainingData
 
@@ -105,7 +105,9 @@ def preview(data: TrainingData) -> tuple[RunDescription, float]:
     network = build_network(config.network, labelled.channels, heads)
     data_config = config.data
     crop_size_px = data_config.crop_size_px if config.kind in CROP_KINDS else None
-    size_hw = input_size_hw(labelled, crop_size_px, data_config.scale, network.max_stride)
+    stride = network.max_stride
+    size_hw = input_size_hw(labelled, crop_size_px, data_config.scale, stride)
+    size_hw = window_size_hw(size_hw, data_config, stride)
     description = describe(data, network, size_hw, _batches_per_epoch(data))
     return description, _training_seconds(config, network, size_hw, description.steps)
 

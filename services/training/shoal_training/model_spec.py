@@ -11,7 +11,6 @@ from shoal_training.networks import PoseNetwork
 CROP_KINDS: tuple[ModelKind, ...] = ("centered_instance", "multiclass_centered_instance")
 """Kinds whose network sees a crop around each animal; they need to be told the centroids."""
 
-
 PEAK_THRESHOLD = 0.2
 """Of confidence maps, as SLEAP's."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_core.coordinates import crop_origins, instance_centroids
 from shoal_core.errors import InvalidArgument
-from shoal_training.config import AugmentConfig, TrainingConfig
+from shoal_training.config import AugmentConfig, DataConfig, TrainingConfig
 from shoal_training.cutting import (
     cut_crop,
     padded_to,
@@ -85,8 +85,11 @@ class SampleSource:
             self._crop_size_px = config.data.crop_size_px or crop_size_px(
                 labelled, config.data.anchor_part, input_scale=self._scale, stride=stride
             )
-        self.size_hw = input_size_hw(labelled, self._crop_size_px, self._scale, stride)
+        self._frame_hw = input_size_hw(labelled, self._crop_size_px, self._scale, stride)
+        self.size_hw = self._frame_hw
         """Height and width of what the network is shown."""
+        if augment is not None:
+            self.size_hw = window_size_hw(self._frame_hw, config.data, stride)
         self._augmented = augment is not None
         self._cut_px = self._crop_size_px or 0
         if augment is not None:
@@ -146,7 +149,7 @@ class SampleSource:
     def _expected_bytes(self, frames: Sequence[LabelledFrame]) -> int:
         """Returns about how much all images take that are kept."""
         if self._crop_size_px is None:
-            height, width = self.size_hw
+            height, width = self._frame_hw
             return len(frames) * height * width * self.channels
         count = sum(len(frame.points_px_IN2) for frame in frames)
         return count * int(self._cut_px * self._scale) ** 2 * self.channels
@@ -192,7 +195,7 @@ class SampleSource:
         if self._crop_size_px is not None:
             image_HWC = cut_crop(image_HWC, place.origin_px_2, self._cut_px)
         scaled_HWC = scale_image(image_HWC, self._scale)
-        return scaled_HWC if self._augmented else padded_to(scaled_HWC, self.size_hw)
+        return scaled_HWC if self._augmented else padded_to(scaled_HWC, self._frame_hw)
 
 
 def input_size_hw(
@@ -215,6 +218,14 @@ def input_size_hw(
         up_to_stride(int(height * input_scale), stride),
         up_to_stride(int(width * input_scale), stride),
     )
+
+
+def window_size_hw(frame_hw: tuple[int, int], data: DataConfig, stride: int) -> tuple[int, int]:
+    """Returns height and width of what training sees of an input of the size `frame_hw`."""
+    if not data.window_px:
+        return frame_hw
+    side = up_to_stride(data.window_px, stride)
+    return min(side, frame_hw[0]), min(side, frame_hw[1])
 
 
 def anchor_node(labelled: LabelledSet, anchor_part: str | None) -> int | None:

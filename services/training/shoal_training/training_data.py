@@ -22,6 +22,8 @@ from shoal_training.splits import Split, draw_split
 _LOG = logging.getLogger(__name__)
 SIZE_TO_FIND_PX = 24
 """Of an animal in the network's input, where the configuration leaves its scale to the labels."""
+CROPS_IN_WINDOW = 1.5
+"""Side of a window, where it is left to the labels, to that of a crop: an animal and neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,16 +138,19 @@ def _resolved(config: TrainingConfig, labelled: LabelledSet) -> TrainingConfig:
         data = replace(data, input_scale=_scale_to_find(labelled))
     anchor_node(labelled, data.anchor_part)
     if config.kind in CROP_KINDS:
-        side = data.crop_size_px or crop_size_px(
-            labelled,
-            data.anchor_part,
-            input_scale=data.scale,
-            stride=max_stride(config.network),
-        )
+        side = data.crop_size_px or _crop_size_px(config, data, labelled)
         _warn_of_small_frames(labelled, side)
         data = replace(data, crop_size_px=side)
+    if data.window_px is None:
+        side = _crop_size_px(config, data, labelled)
+        data = replace(data, window_px=round(CROPS_IN_WINDOW * side * data.scale))
     classes = labelled.classes if config.kind in ID_KINDS else ()
     return replace(config, data=data, heads=replace(config.heads, classes=classes))
+
+
+def _crop_size_px(config: TrainingConfig, data: DataConfig, labelled: LabelledSet) -> int:
+    stride = max_stride(config.network)
+    return crop_size_px(labelled, data.anchor_part, input_scale=data.scale, stride=stride)
 
 
 def _scale_to_find(labelled: LabelledSet) -> float:

@@ -104,7 +104,11 @@ def _plan(config: TrainingConfig, processes: Processes) -> BatchPlan:
 def _training_batches(data: TrainingData, source: SampleSource, plan: BatchPlan) -> Batches:
     config = data.config
     augmenter = Augmenter(
-        config.augment, data.labelled.skeleton, source.size_hw, source.anchor_node
+        config.augment,
+        data.labelled.skeleton,
+        source.size_hw,
+        source.anchor_node,
+        sees_window=bool(config.data.window_px),
     )
     workers = config.run.loader_processes or _worker_count(plan.process_count)
     return Batches(source, config.kind, plan, augment=augmenter, worker_count=workers)

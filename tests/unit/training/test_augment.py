@@ -54,6 +54,28 @@ def centroid(image: np.ndarray) -> np.ndarray:
     return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
 
 
+def test_windows_show_animals_most_often_and_the_rest_now_and_then() -> None:
+    size_px, side_px = 601, 129
+    rng = np.random.default_rng(0)
+    animals_IN2 = np.stack([POINTS_PX_N2, POINTS_PX_N2 + 400])
+    sample = Sample(dots(animals_IN2.reshape(-1, 2), size_px), animals_IN2, np.array([0, 1]))
+    config = replace(NOTHING, rotation_deg=(-180, 180))
+    augment = Augmenter(config, SKELETON, (side_px, side_px), sees_window=True)
+    whole_count = np.zeros(2)
+    for _ in range(200):
+        changed = augment(sample, rng)
+        assert changed.image_HWC.shape == (side_px, side_px, 1)
+        shown_IN = np.isfinite(changed.points_px_IN2).all(axis=2)
+        whole_count += shown_IN.all(axis=1)
+        inside = changed.points_px_IN2[shown_IN].round().astype(int)
+        inside = inside[((inside >= 0) & (inside < side_px)).all(axis=1)]
+        assert (changed.image_HWC[inside[:, 1], inside[:, 0]] > 150).all()
+    assert (whole_count > 60).all()
+    assert whole_count.sum() < 190
+    nobody = replace(sample, points_px_IN2=np.full((0, 5, 2), np.nan, np.float32))
+    assert augment(nobody, rng).image_HWC.shape == (side_px, side_px, 1)
+
+
 @pytest.mark.parametrize("name", WARPS)
 @pytest.mark.parametrize("node", range(5))
 def test_points_follow_pixels(name: str, node: int) -> None:

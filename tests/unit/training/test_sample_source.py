@@ -125,6 +125,18 @@ def test_whole_frames_are_scaled_and_padded_as_in_serving(
         assert np.allclose(sample.points_px_IN2[0, 1], (30, 22.5))
 
 
+def test_a_window_is_what_training_sees_and_nobody_else(
+    labelled: LabelledSet, tmp_path: Path
+) -> None:
+    with source(labelled, tmp_path, "bottomup", window_px=30, augment=STILL) as samples:
+        assert samples.size_hw == (32, 32)
+        assert samples.sample(0).image_HWC.shape == (64, 80, 1)
+    with source(labelled, tmp_path, "bottomup", window_px=70, augment=STILL) as samples:
+        assert samples.size_hw == (64, 72)  # no larger than the frames
+    with source(labelled, tmp_path, "bottomup", window_px=30) as samples:
+        assert samples.size_hw == (64, 80)
+
+
 @pytest.mark.parametrize("kind", ["centered_instance", "bottomup"])
 def test_samples_are_the_same_wherever_they_are_kept(
     labelled: LabelledSet, tmp_path: Path, kind: ModelKind

@@ -55,6 +55,16 @@ def test_a_scale_that_is_left_open_makes_animals_just_large_enough(
         assert data.config.data.input_scale == scale
 
 
+def test_a_window_that_is_left_open_is_half_as_large_again_as_a_crop(folder: Path) -> None:
+    with opened(folder) as data:
+        side = data.config.data.crop_size_px
+    assert side is not None
+    with opened(folder, "bottomup", window_px=None, input_scale=0.5) as data:
+        assert abs(data.config.data.window_px - 1.5 * 0.5 * side) <= 16
+    with pytest.raises(InvalidArgument, match=r"data\.window_px is of bottom-up models"):
+        opened(folder, window_px=32)
+
+
 def test_only_the_frames_that_are_named_are_used(folder: Path) -> None:
     with opened(folder, frames=(9, 0, 4)) as data:
         assert [frame.frame_index for frame in data.labelled.frames] == [0, 4, 9]

@@ -15,15 +15,15 @@ from shoal_training.config import AugmentConfig
 
 @dataclass(frozen=True)
 class Placement:
-    """A similarity transform from the source image to the result, its middle to its middle."""
+    """A similarity transform from the source image to the result."""
 
     source_middle: complex
     result_middle: complex
-    """Where the source's middle comes to lie, the shift included."""
+    """Where that place of the source comes to lie, the shift included."""
     factor: complex
     """Turn and scale."""
     mirrored: bool
-    """Whether x is mirrored about the middle before the turn."""
+    """Whether x is mirrored about that place before the turn."""
 
     def after(self, places: Places) -> Places:
         """Returns where places of the source lie in the result."""
@@ -46,7 +46,7 @@ class Placement:
 
 def draw_placement(
     config: AugmentConfig,
-    source_hw: tuple[int, ...],
+    source_middle: complex,
     result_hw: tuple[int, int],
     rng: np.random.Generator,
     aside: complex = 0,
@@ -57,23 +57,24 @@ def draw_placement(
 
     Args:
         config: Ranges of turns, scales and shifts, and how often mirrored.
-        source_hw: Size of the source image.
+        source_middle: Place of the source image that comes to lie in the middle.
         result_hw: Size of the result.
         rng: What the placement is drawn from.
-        aside: Where the source's middle is shown, from the result's middle.
+        aside: Where it is shown instead, from the result's middle.
     """
     turn_rad = np.deg2rad(rng.uniform(*config.rotation_deg))
     scale = np.exp(rng.uniform(*np.log(config.scale)))
     shift_px = rng.uniform(-1, 1, 2) * config.translation_px
     return Placement(
-        source_middle=_middle(source_hw),
-        result_middle=_middle(result_hw) + aside + complex(*shift_px),
+        source_middle=source_middle,
+        result_middle=middle_of(result_hw) + aside + complex(*shift_px),
         factor=complex(scale * np.exp(1j * turn_rad)),
         mirrored=bool(rng.random() < config.flip_probability),
     )
 
 
-def _middle(size_hw: tuple[int, ...]) -> complex:
+def middle_of(size_hw: tuple[int, ...]) -> complex:
+    """Returns the middle of an image."""
     return complex((size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2)
 
 

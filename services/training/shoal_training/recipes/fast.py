@@ -17,9 +17,15 @@ from shoal_training.config import (
     PafsHead,
     TrainingConfig,
 )
-from shoal_training.config_checks import ONE_PEAK_KINDS
+from shoal_training.config_checks import ONE_PEAK_KINDS, PARTS_KINDS
 
-_BATCH_SIZES = {"centered_instance": 16, "multiclass_centered_instance": 16, "centroid": 8}
+_BATCH_SIZES: dict[ModelKind, int] = {
+    "centered_instance": 16,
+    "multiclass_centered_instance": 16,
+    "centroid": 8,
+    "bottomup": 8,
+    "multiclass_bottomup": 8,
+}
 """Of the kinds whose images are small; of whole frames in full size 4 fit the memory."""
 _SIGMAS_MAP_PX = {"centroid": 1.5}
 """Where squared error is learned and images are scaled down, so that neighbours stay apart."""
@@ -34,7 +40,11 @@ def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     sees_crops = kind in ("centered_instance", "multiclass_centered_instance")
     return TrainingConfig(
         kind=kind,
-        data=DataConfig(labels=labels, input_scale=None if kind == "centroid" else 1.0),
+        data=DataConfig(
+            labels=labels,
+            input_scale=None if kind == "centroid" else 1.0,
+            window_px=None if kind in PARTS_KINDS else 0,
+        ),
         augment=_augment(sees_crops=sees_crops),
         network=CompactConfig(),
         heads=_heads(kind),
