@@ -34,10 +34,6 @@ _TEST_WORLD = WorldConfig(
 
 _SETTINGS = (
     "data.anchor_part=body",
-    "centroid:data.input_scale=0.25",
-    "centroid:heads.confmaps.sigma_map_px=1.5",
-    "centroid:optimization.batch_size=8",
-    "centroid:optimization.optimizer.type=muon",
     "centered_instance:augment.articulation_deg=0",
     "centered_instance:augment.articulation_scale=0",
     "centered_instance:augment.paste_probability=0.3",
@@ -46,8 +42,7 @@ _SETTINGS = (
     "augment.blur_sigma_px=0",
 )
 """For two minutes: a body that is seen is found sooner than the middle of nodes some of which are
-hidden, and in a small picture sooner than in a large one; the other recording has the same light,
-lens and animals, so that less has to be varied."""
+hidden; the other recording has the same light, lens and animals, so that less has to be varied."""
 
 Command = Callable[[Sequence[str]], int]
 """Runs a command line without its first word; returns the exit status."""
