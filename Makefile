@@ -89,6 +89,7 @@ bench-training: setup ## Models after ten minutes of training (hours; goes on wh
 	$(BIN)/python -m tests.benchmarks.training -o training-bench
 	$(BIN)/python -m tests.benchmarks.training_identities -o training-bench
 	$(BIN)/python -m tests.benchmarks.training_openfield -o training-bench
+	$(BIN)/python -m tests.benchmarks.training_resume -o training-bench/resume
 
 .PHONY: check-backbones
 check-backbones: setup ## Every encoder of timm that is offered: train a step, export (own environment, 7 GB)
