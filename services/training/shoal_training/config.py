@@ -213,8 +213,9 @@ class ConfmapsHead:
     sigma_map_px: float = 2.5
     """Standard deviation of the Gaussian in pixels of the map."""
     output_stride: int = 2
-    loss: Literal["mse", "softmax"] = "mse"
-    """`softmax`: cross-entropy of a softmax over the map, where a map has one peak at most
+    loss: Literal["mse", "sigmoid", "softmax"] = "mse"
+    """`mse`: as SLEAP; `sigmoid`: cross-entropy of each pixel alone, which learns sparse maps
+    sooner; `softmax`: cross-entropy of a softmax over the map, where a map has one peak at most
     (single and centered instances)."""
     loss_weight: float = 1.0
     offset_refinement: bool = False

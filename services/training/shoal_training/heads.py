@@ -24,10 +24,13 @@ class HeadSpec:
     """Whether it is an image [B, channels, h, w]; otherwise it is a vector [B, channels]."""
     output: Literal["linear", "sigmoid", "softmax", "spatial_softmax"] = "linear"
     """What becomes of the network's numbers (the logits that losses see) where it infers:
-    `sigmoid` of class maps, `softmax` over the classes of class vectors, `spatial_softmax` over
-    all pixels of a map with one peak at most (`networks.spatial_softmax`)."""
+    `sigmoid` of class maps, and of confidence maps whose pixels are learned alone; `softmax` over
+    the classes of class vectors, `spatial_softmax` over all pixels of a map with one peak at most
+    (`networks.spatial_softmax`)."""
     sigma_map_px: float = 0.0
     """Of `spatial_softmax`: standard deviation of the Gaussian it was trained on, in map pixels."""
+    prior: float = 0.5
+    """Of `sigmoid`: what an untrained network says everywhere."""
     layers: tuple[int, ...] = ()
     """Of vectors: units of the dense layers between the deepest features and the last one."""
 
@@ -53,6 +56,9 @@ OFFSETS_HEAD = "OffsetRefinementHead"
 PAF_HEAD = "PartAffinityFieldsHead"
 CLASS_MAPS_HEAD = "ClassMapsHead"
 CLASS_VECTORS_HEAD = "ClassVectorsHead"
+
+_PEAKS_PRIOR = 0.01
+"""Peaks are rare: without it, their absence would be learned first (Lin et al., ICCV 2017)."""
 
 
 def head_specs(
@@ -105,7 +111,10 @@ def _confidence_heads(
         sigma = confmaps.sigma_map_px
         yield HeadSpec(name, nodes, stride, output="spatial_softmax", sigma_map_px=sigma)
         return
-    yield HeadSpec(name, nodes, stride)
+    if confmaps.loss == "sigmoid":
+        yield HeadSpec(name, nodes, stride, output="sigmoid", prior=_PEAKS_PRIOR)
+    else:
+        yield HeadSpec(name, nodes, stride)
     if confmaps.offset_refinement:
         yield HeadSpec(OFFSETS_HEAD, 2 * nodes, stride)
 

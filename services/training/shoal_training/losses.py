@@ -35,8 +35,8 @@ class Losses:
     """The loss of every head, weighted.
 
     Mean squared error of confidence maps, fields and offsets (offsets near nodes only);
-    cross-entropy of class vectors, of class maps (each pixel and class alone) and of spatial
-    softmaxes. Networks of several stacks pay for the maps of each.
+    cross-entropy of class vectors, of class maps and confidence maps with sigmoids (each pixel and
+    channel alone) and of spatial softmaxes. Networks of several stacks pay for the maps of each.
     """
 
     def __init__(
@@ -81,8 +81,10 @@ class Losses:
             return softmax_loss(output, target, head.sigma_map_px)
         if head.output == "softmax":
             return class_vector_loss(output, target)
-        if head.output == "sigmoid":
+        if head.name == CLASS_MAPS_HEAD:
             return class_map_loss(output, target)
+        if head.output == "sigmoid":
+            return functional.binary_cross_entropy_with_logits(output, target)
         if head.name == OFFSETS_HEAD:
             return offset_loss(output, target)
         loss = functional.mse_loss(output, target)

@@ -1,6 +1,7 @@
 """Laws of heads, losses, schedules and running means."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -99,6 +100,23 @@ def test_discs_count_as_much_as_the_rest_of_the_frame() -> None:
     inside, outside = class_map_loss(wrong_inside, discs), class_map_loss(wrong_outside, discs)
     assert float(inside) == pytest.approx(float(outside), rel=1e-5)
     assert float(class_map_loss(right, torch.zeros_like(discs))) > 0.1
+
+
+def test_maps_of_sigmoids_are_best_where_they_are_the_target() -> None:
+    heads = head_specs("bottomup", replace(ALL, confmaps=ConfmapsHead(loss="sigmoid")), SKELETON)
+    [confmaps, fields] = heads
+    targets = {confmaps.name: torch.rand(2, 3, 4, 5), fields.name: torch.zeros(2, 4, 2, 3)}
+    loss_of = Losses(heads, ALL)
+
+    def loss(logits: torch.Tensor) -> float:
+        return float(loss_of({**targets, confmaps.name: logits}, targets).total)
+
+    best = torch.logit(targets[confmaps.name])
+    for node in range(3):
+        for step in (-0.5, 0.5):
+            other = best.clone()
+            other[:, node, 1, 2] += step
+            assert loss(other) > loss(best)
 
 
 def test_offsets_count_near_nodes_only() -> None:

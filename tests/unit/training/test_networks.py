@@ -1,5 +1,7 @@
 """What every network must do, whatever its blocks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -90,6 +92,13 @@ def test_inference_makes_probabilities_of_logits(name: str) -> None:
     logits, inferred = network(images), network.inference_network()(images)
     assert torch.equal(inferred["ClassMapsHead"], logits["ClassMapsHead"].sigmoid())
     torch.testing.assert_close(inferred["ClassVectorsHead"].sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_of_sigmoids_begin_with_few_peaks(name: str) -> None:
+    network = tiny_network(name, (replace(HEADS[0], output="sigmoid", prior=0.01),))
+    says = network.inference_network()(_images(network.max_stride))[HEADS[0].name]
+    assert 0.001 < float(says.detach().median()) < 0.1
 
 
 def test_the_same_seed_draws_the_same_weights() -> None:

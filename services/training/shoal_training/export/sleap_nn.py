@@ -72,7 +72,7 @@ def _checked(config: TrainingConfig) -> UNetConfig:
             "such blocks", "network.skip concatenate and network.convolutions_per_block 2"
         )
     if config.heads.confmaps.loss != "mse":
-        raise _unsupported("softmax maps", "heads.confmaps.loss mse")
+        raise _unsupported(f"{config.heads.confmaps.loss} maps", "heads.confmaps.loss mse")
     vectors = config.heads.class_vectors
     if vectors is not None and len(set(vectors.layers)) > 1:
         raise _unsupported("dense layers of several widths", "equal heads.class_vectors.layers")

@@ -1,8 +1,10 @@
 """The layers of heads: 1×1 convolutions on maps, dense layers on the deepest features.
 
-Weights begin as Keras's do (`initialize_like_keras`), whatever the backbone.
+Weights begin as Keras's do (`initialize_like_keras`), whatever the backbone; biases of sigmoids so
+that the head says its prior.
 """
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -35,6 +37,8 @@ class MapHead(nn.Module):
         self.conv = nn.Conv2d(backbone.channels_by_stride[spec.stride], spec.channels, 1)
         self._stride = spec.stride
         initialize_like_keras(self)
+        if spec.output == "sigmoid" and self.conv.bias is not None:
+            nn.init.constant_(self.conv.bias, math.log(spec.prior / (1 - spec.prior)))
 
     def forward(self, pyramid: Pyramid) -> Tensor:
         """Returns the maps [B, channels, h, w]."""

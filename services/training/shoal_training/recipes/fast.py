@@ -27,15 +27,14 @@ _BATCH_SIZES: dict[ModelKind, int] = {
     "multiclass_bottomup": 8,
 }
 """Of the kinds whose images are small; of whole frames in full size 4 fit the memory."""
-_SIGMAS_MAP_PX = {"centroid": 1.5}
-"""Where squared error is learned and images are scaled down, so that neighbours stay apart."""
 
 
 def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     """Returns the configuration.
 
     Where an image shows one animal, the maps learn by a softmax over the image, which never drops
-    a node; elsewhere by squared error, as in SLEAP.
+    a node; where it shows the nodes of several, by cross-entropy; centroids by squared error, as in
+    SLEAP.
     """
     sees_crops = kind in ("centered_instance", "multiclass_centered_instance")
     return TrainingConfig(
@@ -84,11 +83,16 @@ def _augment(*, sees_crops: bool) -> AugmentConfig:
     )
 
 
+def _confmaps(kind: ModelKind) -> ConfmapsHead:
+    if kind in ONE_PEAK_KINDS:
+        return ConfmapsHead(sigma_map_px=0.75, loss="softmax", output_stride=2)
+    loss: Literal["mse", "sigmoid"] = "sigmoid" if kind in PARTS_KINDS else "mse"
+    return ConfmapsHead(sigma_map_px=1.5, loss=loss, output_stride=2)
+
+
 def _heads(kind: ModelKind) -> HeadsConfig:
-    loss: Literal["softmax", "mse"] = "softmax" if kind in ONE_PEAK_KINDS else "mse"
-    sigma_map_px = 0.75 if loss == "softmax" else _SIGMAS_MAP_PX.get(kind, 2.5)
     return HeadsConfig(
-        confmaps=ConfmapsHead(sigma_map_px=sigma_map_px, loss=loss, output_stride=2),
+        confmaps=_confmaps(kind),
         pafs=PafsHead(output_stride=4) if kind == "bottomup" else None,
         class_maps=ClassMapsHead(output_stride=4) if kind == "multiclass_bottomup" else None,
         class_vectors=ClassVectorsHead() if kind == "multiclass_centered_instance" else None,
