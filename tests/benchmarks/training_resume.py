@@ -70,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
     given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
     whole = [given.output / f"seed-{seed}" for seed in SEEDS]
     spans_s = [finish(folder, seed) for folder, seed in zip(whole, SEEDS, strict=True)]
     killed = given.output / "killed"
