@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from shoal_training.checkpoint import load_best
 from shoal_training.devices import Device
 from shoal_training.durable import write_durably
@@ -64,6 +66,11 @@ def finish(
     parity = find_parity_frames(
         predictor, labelled, [frame.labelled for frame in scored], heartbeat
     )
+    if np.isnan(parity.points_px_FIN2).all():
+        LOGGER.warning(
+            "The model finds nothing in the frames that go with it, so that it cannot be imported "
+            "into serving; train it for longer, or with more labels."
+        )
     description = ModelDescription(
         spec=spec,
         name=config.name,

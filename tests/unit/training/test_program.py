@@ -98,6 +98,16 @@ def test_a_run_leaves_a_model_folder_and_what_it_was_made_of(
     assert main([str(run / "config.json"), "-o", str(run), "--resume"]) == 0
 
 
+def test_a_model_that_finds_nothing_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blind = ("heads.confmaps.loss=sigmoid", "optimization.optimizer.learning_rate=1e-9")
+    settings = [word for setting in blind for word in ("--set", setting)]
+    config = str(_config(tmp_path, "centroid"))
+    assert main([config, "-o", str(tmp_path / "run"), *settings]) == 0
+    assert "finds nothing" in caplog.text
+
+
 def _fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Returns the one line that a run ends with."""
     assert main(arguments) == 2

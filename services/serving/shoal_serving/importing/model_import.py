@@ -45,7 +45,8 @@ def import_model(folders: Sequence[Path], destination: Path) -> PoseContract:
         InvalidArgument: MODEL_FILE_MISSING, MODEL_FILE_DAMAGED, MODEL_FILE_UNSAFE,
             MODEL_CONFIG_INVALID, MODEL_WEIGHTS_MISMATCH, MODEL_KIND_UNSUPPORTED; each names
             the file or layer.
-        FailedPrecondition: PARITY_FAILED when a network does not find what its training found.
+        FailedPrecondition: PARITY_FAILED when a network does not find what its training found;
+            PARITY_EMPTY when that was nothing.
         AlreadyExists: MODEL_VERSION_EXISTS when the destination exists.
     """
     if not folders:

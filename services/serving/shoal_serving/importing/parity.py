@@ -50,7 +50,8 @@ def check_parity(contract: PoseContract, network: Network, frames: ParityFrames)
 
     Raises:
         FailedPrecondition: PARITY_FAILED when other instances are found, nodes lie farther off
-            than MAX_MEDIAN_PX and MAX_P99_PX, or the network cannot be run.
+            than MAX_MEDIAN_PX and MAX_P99_PX, or the network cannot be run; PARITY_EMPTY when
+            neither finds anything.
     """
     try:
         served = _run(contract, network, frames)
@@ -150,7 +151,14 @@ def _report(
     distances: Sequence[NDArray[np.float64]],
 ) -> Parity:
     px = np.concatenate(distances)
-    median, p99 = np.percentile(px, (50, 99), method="inverted_cdf") if len(px) else (0.0, 0.0)
+    if not len(px):
+        raise FailedPrecondition(
+            "PARITY_EMPTY",
+            f"The {contract.kind} network finds nothing in the {frame_count} frames it came with, "
+            "so that nothing can be compared; train it for longer, or with more labels.",
+            kind=contract.kind,
+        )
+    median, p99 = np.percentile(px, (50, 99), method="inverted_cdf")
     if median > MAX_MEDIAN_PX or p99 > MAX_P99_PX:
         raise _failed(
             contract,

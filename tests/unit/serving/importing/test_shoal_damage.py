@@ -353,6 +353,15 @@ def test_one_node_far_off_or_missing_is_too_many(folder):
         assert refused(folder, FailedPrecondition).reason == "PARITY_FAILED"
 
 
+def test_a_network_that_finds_nothing_is_not_taken_for_the_same(folder):
+    change_parity(
+        folder, images=np.zeros_like(shoal_models.parity(KIND)["images"]), points_px=POINTS * np.nan
+    )
+    error = refused(folder, FailedPrecondition)
+    assert error.reason == "PARITY_EMPTY"
+    assert "train it" in error.message
+
+
 def test_weights_that_were_changed_afterwards(folder):
     def shift(model):
         weights = model.graph.initializer[0]
