@@ -214,9 +214,9 @@ class ConfmapsHead:
     """Standard deviation of the Gaussian in pixels of the map."""
     output_stride: int = 2
     loss: Literal["mse", "sigmoid", "softmax"] = "mse"
-    """`mse`: as SLEAP; `sigmoid`: cross-entropy of each pixel alone, which learns sparse maps
-    sooner; `softmax`: cross-entropy of a softmax over the map, where a map has one peak at most
-    (single and centered instances)."""
+    """`mse`: as SLEAP; `sigmoid`: cross-entropy, for any number of peaks (`losses.peaks_loss`);
+    `softmax`: cross-entropy of a softmax over the map, where it has one peak at most (single and
+    centered instances)."""
     loss_weight: float = 1.0
     offset_refinement: bool = False
     """Whether a second head learns the way from each map pixel to the node."""

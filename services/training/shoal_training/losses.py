@@ -35,8 +35,8 @@ class Losses:
     """The loss of every head, weighted.
 
     Mean squared error of confidence maps, fields and offsets (offsets near nodes only);
-    cross-entropy of class vectors, of class maps and confidence maps with sigmoids (each pixel and
-    channel alone) and of spatial softmaxes. Networks of several stacks pay for the maps of each.
+    cross-entropy of class vectors, of class maps and confidence maps with sigmoids and of spatial
+    softmaxes. Networks of several stacks pay for the maps of each.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Losses:
         if head.name == CLASS_MAPS_HEAD:
             return class_map_loss(output, target)
         if head.output == "sigmoid":
-            return functional.binary_cross_entropy_with_logits(output, target)
+            return peaks_loss(output, target)
         if head.name == OFFSETS_HEAD:
             return offset_loss(output, target)
         loss = functional.mse_loss(output, target)
@@ -113,6 +113,25 @@ def class_map_loss(logits_BKHW: Tensor, discs_BKHW: Tensor) -> Tensor:
     return (loss_BHW * inside_BHW).sum() / inside_BHW.sum().clamp(min=1) + (
         loss_BHW * outside_BHW
     ).sum() / outside_BHW.sum().clamp(min=1)
+
+
+def peaks_loss(logits_BNHW: Tensor, peaks_BNHW: Tensor) -> Tensor:
+    """Returns the cross-entropy of maps with any number of peaks, per pixel that peaks cover.
+
+    It has two terms, both least where the maps are as they should be: that of each pixel alone
+    says how sure a peak is; that of the maps as distributions over their pixels, where it is.
+    Without the second, maps are learned first to be empty. Peaks count as one pixel a map at least,
+    so that a batch of empty images is no shock.
+
+    Args:
+        logits_BNHW: before the sigmoid.
+        peaks_BNHW: Gaussians of height 1.
+    """
+    alone = functional.binary_cross_entropy_with_logits(logits_BNHW, peaks_BNHW, reduction="sum")
+    logs_BNP = functional.logsigmoid(logits_BNHW).flatten(2).log_softmax(dim=2)
+    together = -(peaks_BNHW.flatten(2) * logs_BNP).sum()
+    maps = peaks_BNHW.shape[0] * peaks_BNHW.shape[1]
+    return (alone + together) / peaks_BNHW.sum().clamp(min=maps)
 
 
 def offset_loss(offsets_BCHW: Tensor, targets_BCHW: Tensor) -> Tensor:

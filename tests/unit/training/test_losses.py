@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from shoal_core.errors import InvalidArgument
 from shoal_core.skeleton import Skeleton
@@ -28,6 +29,7 @@ from shoal_training.losses import (
     class_vector_loss,
     hard_mining_loss,
     offset_loss,
+    peaks_loss,
 )
 from shoal_training.schedule import Schedule
 
@@ -117,6 +119,14 @@ def test_maps_of_sigmoids_are_best_where_they_are_the_target() -> None:
             other = best.clone()
             other[:, node, 1, 2] += step
             assert loss(other) > loss(best)
+
+
+def test_empty_surroundings_of_peaks_cost_nothing() -> None:
+    peaks, logits = torch.rand(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    around = functional.pad(logits, (8, 8, 8, 8), value=-40)
+    loss = peaks_loss(around, functional.pad(peaks, (8, 8, 8, 8)))
+    assert float(loss) == pytest.approx(float(peaks_loss(logits, peaks)), rel=1e-5)
+    assert float(peaks_loss(logits, torch.zeros_like(peaks))) > 0
 
 
 def test_offsets_count_near_nodes_only() -> None:

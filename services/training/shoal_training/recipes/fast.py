@@ -28,6 +28,9 @@ _BATCH_SIZES: dict[ModelKind, int] = {
 }
 """Of the kinds whose images are small; of whole frames in full size 4 fit the memory."""
 
+_PAFS_WEIGHT = 100.0
+"""Fields cover a few hundredths of an image: their mean square is as small."""
+
 
 def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     """Returns the configuration.
@@ -93,7 +96,9 @@ def _confmaps(kind: ModelKind) -> ConfmapsHead:
 def _heads(kind: ModelKind) -> HeadsConfig:
     return HeadsConfig(
         confmaps=_confmaps(kind),
-        pafs=PafsHead(output_stride=4) if kind == "bottomup" else None,
-        class_maps=ClassMapsHead(output_stride=4) if kind == "multiclass_bottomup" else None,
+        pafs=PafsHead(output_stride=4, loss_weight=_PAFS_WEIGHT) if kind == "bottomup" else None,
+        class_maps=ClassMapsHead(output_stride=4, loss_weight=1.0)
+        if kind == "multiclass_bottomup"
+        else None,
         class_vectors=ClassVectorsHead() if kind == "multiclass_centered_instance" else None,
     )
