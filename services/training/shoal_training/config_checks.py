@@ -26,6 +26,9 @@ ONE_PEAK_KINDS: frozenset[ModelKind] = frozenset(
 )
 """Kinds in whose confidence maps each node is once at most."""
 
+CROP_KINDS: frozenset[ModelKind] = frozenset({"centered_instance", "multiclass_centered_instance"})
+"""Kinds whose network sees a crop around each animal; they need to be told the centroids."""
+
 ID_KINDS: frozenset[ModelKind] = frozenset({"multiclass_bottomup", "multiclass_centered_instance"})
 """Kinds that tell animals apart."""
 
@@ -63,6 +66,11 @@ def _complaints(config: TrainingConfig) -> Iterator[Complaint]:
     yield from _data_complaints(config.data)
     yield from _window_complaints(config.kind, config.data.window_px)
     yield from _augment_complaints(config.augment)
+    if config.augment.paste_probability and config.kind not in CROP_KINDS:
+        yield (
+            "augment.paste_probability",
+            f"lays animals without labels over crops, and {config.kind} models see none; set 0",
+        )
     yield from _network_complaints(config.network)
     yield from _head_complaints(config.kind, config.heads, config.network)
     yield from _optimization_complaints(config.optimization)
@@ -155,7 +163,10 @@ def _head_complaints(
     if heads.classes and kind not in ID_KINDS:
         yield "heads.classes", f"are of ID models, not of {kind}; remove them"
     if heads.confmaps.loss == "softmax" and kind not in ONE_PEAK_KINDS:
-        yield "heads.confmaps.loss", f"softmax fits one animal an image, not {kind}; set mse"
+        yield (
+            "heads.confmaps.loss",
+            f"softmax fits one animal an image, not {kind}; set sigmoid",
+        )
     yield from _positive("heads.confmaps.sigma_map_px", heads.confmaps.sigma_map_px)
     for name in ("confmaps", "pafs", "class_maps"):
         head = getattr(heads, name)

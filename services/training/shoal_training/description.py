@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from shoal_training.config import TrainingConfig
+from shoal_training.config_checks import CROP_KINDS
 from shoal_training.heads import head_specs
-from shoal_training.model_spec import CROP_KINDS
 from shoal_training.networks.build import build_network
 from shoal_training.networks.pose_network import PoseNetwork
 from shoal_training.receptive_field import receptive_field_px, suggest_max_stride

@@ -5,11 +5,9 @@ from typing import Literal
 
 from shoal_core.skeleton import Skeleton
 from shoal_training.config import ModelKind, TrainingConfig
+from shoal_training.config_checks import CROP_KINDS
 from shoal_training.heads import HeadSpec
 from shoal_training.networks import PoseNetwork
-
-CROP_KINDS: tuple[ModelKind, ...] = ("centered_instance", "multiclass_centered_instance")
-"""Kinds whose network sees a crop around each animal; they need to be told the centroids."""
 
 PEAK_THRESHOLD = 0.2
 """Of confidence maps, as SLEAP's."""

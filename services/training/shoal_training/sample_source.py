@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shoal_core.coordinates import crop_origins, instance_centroids
 from shoal_core.errors import InvalidArgument
 from shoal_training.config import AugmentConfig, DataConfig, TrainingConfig
+from shoal_training.config_checks import CROP_KINDS
 from shoal_training.cutting import (
     cut_crop,
     padded_to,
@@ -24,7 +25,6 @@ from shoal_training.cutting import (
     up_to_stride,
 )
 from shoal_training.labelled_set import LabelledFrame, LabelledSet
-from shoal_training.model_spec import CROP_KINDS
 from shoal_training.sample_store import CacheRoom, open_store
 from shoal_training.samples import Sample
 

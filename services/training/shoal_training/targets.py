@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shoal_core.skeleton import Skeleton
 from shoal_training.config import ClassMapsHead, HeadsConfig, ModelKind, PafsHead
+from shoal_training.config_checks import CROP_KINDS
 from shoal_training.heads import (
     CLASS_MAPS_HEAD,
     CLASS_VECTORS_HEAD,
@@ -32,7 +33,7 @@ class Targets:
     def __init__(
         self, kind: ModelKind, config: HeadsConfig, heads: Sequence[HeadSpec], skeleton: Skeleton
     ) -> None:
-        self._one_animal = kind in ("centered_instance", "multiclass_centered_instance")
+        self._one_animal = kind in CROP_KINDS
         self._sigma_map_px = config.confmaps.sigma_map_px
         self._pafs = config.pafs or PafsHead()
         self._class_maps = config.class_maps or ClassMapsHead()

@@ -12,10 +12,9 @@ import numpy as np
 
 from shoal_core.errors import InvalidArgument
 from shoal_training.config import DataConfig, TrainingConfig
-from shoal_training.config_checks import ID_KINDS, check_config, max_stride
+from shoal_training.config_checks import CROP_KINDS, ID_KINDS, check_config, max_stride
 from shoal_training.label_checks import checked_labels
 from shoal_training.labelled_set import LabelledSet, read_labelled_set
-from shoal_training.model_spec import CROP_KINDS
 from shoal_training.sample_source import anchor_node, crop_size_px
 from shoal_training.splits import Split, draw_split
 

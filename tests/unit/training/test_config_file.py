@@ -143,6 +143,7 @@ def test_what_is_no_configuration_file_is_refused(tmp_path: Path) -> None:
         ("augment.scale=[1.1, 0.9]", "augment.scale"),
         ("augment.scale=[0, 1]", "augment.scale"),
         ("augment.flip_probability=2", "augment.flip_probability"),
+        ("augment.paste_probability=0.5", "augment.paste_probability"),
         ("network.max_stride=12", "network.max_stride"),
         ("network.output_stride=32", "network.output_stride"),
         ("heads.confmaps.output_stride=1", "heads.confmaps.output_stride"),
@@ -153,7 +154,7 @@ def test_what_is_no_configuration_file_is_refused(tmp_path: Path) -> None:
         ("optimization.batch_size=0", "optimization.batch_size"),
         ("optimization.ema_decay=1", "optimization.ema_decay"),
         ("optimization.time_budget_s=0", "optimization.time_budget_s"),
-        ("run.loader_threads=0", "run.loader_threads"),
+        ("run.loader_processes=0", "run.loader_processes"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_by_the_key(setting: str, key: str) -> None:

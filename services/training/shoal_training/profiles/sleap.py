@@ -17,6 +17,7 @@ from shoal_training.config import (
     SplitConfig,
     TrainingConfig,
 )
+from shoal_training.config_checks import CROP_KINDS
 from shoal_training.profiles.keys import ProfileKeys
 from shoal_training.profiles.sleap_backbones import sleap_network
 from shoal_training.profiles.sleap_heads import read_heads
@@ -87,7 +88,7 @@ def _data(keys: ProfileKeys, labels: tuple[str, ...], kind: ModelKind, root: str
     cropping = "data.instance_cropping"
     padding = keys.whole(f"{cropping}.crop_size_detection_padding", CROP_PADDING_PX)
     crop_size = keys.get(f"{cropping}.crop_size")
-    is_crop = kind in ("centered_instance", "multiclass_centered_instance")
+    is_crop = kind in CROP_KINDS
     if is_crop and crop_size is None and padding != CROP_PADDING_PX:
         keys.warn(
             f"{cropping}.crop_size_detection_padding",

@@ -15,6 +15,7 @@ from shoal_training.config import (
     SplitConfig,
     TrainingConfig,
 )
+from shoal_training.config_checks import CROP_KINDS
 from shoal_training.profiles.keys import ProfileKeys
 from shoal_training.profiles.sleap import hard_mining
 from shoal_training.profiles.sleap_backbones import read_unet
@@ -114,7 +115,7 @@ def _data(keys: ProfileKeys, labels: tuple[str, ...], kind: ModelKind, root: str
     preprocessing = "data_config.preprocessing"
     scale = keys.number(f"{preprocessing}.scale", 1.0)
     crop_size = keys.get(f"{preprocessing}.crop_size")
-    is_crop = kind in ("centered_instance", "multiclass_centered_instance")
+    is_crop = kind in CROP_KINDS
     channels: Literal[1, 3] | None = None
     if keys.get(f"{preprocessing}.ensure_rgb", False):
         channels = 3

@@ -17,7 +17,7 @@ from shoal_training.config import (
     PafsHead,
     TrainingConfig,
 )
-from shoal_training.config_checks import ONE_PEAK_KINDS, PARTS_KINDS
+from shoal_training.config_checks import CROP_KINDS, ONE_PEAK_KINDS, PARTS_KINDS
 
 _BATCH_SIZES: dict[ModelKind, int] = {
     "centered_instance": 16,
@@ -39,7 +39,7 @@ def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
     a node; where it shows the nodes of several, by cross-entropy; centroids by squared error, as in
     SLEAP.
     """
-    sees_crops = kind in ("centered_instance", "multiclass_centered_instance")
+    sees_crops = kind in CROP_KINDS
     return TrainingConfig(
         kind=kind,
         data=DataConfig(
