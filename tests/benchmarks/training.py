@@ -33,6 +33,7 @@ WAYS = {
     "fast": ("fast", (NO_VALIDATION,)),
     "sleap": ("sleap", ()),
     "fast-fp32": ("fast", (NO_VALIDATION, "optimization.precision=fp32")),
+    "fast-bf16": ("fast", (NO_VALIDATION, "optimization.precision=bf16")),
     "sleap-bf16": ("sleap", ("optimization.precision=bf16",)),
 }
 """Way → recipe, and what is set in it. All have the same frames; `sleap` decides by a tenth of them

@@ -337,8 +337,9 @@ class OptimizationConfig:
     ema_decay: float | None = None
     """Decay a step of the running mean of the weights that validation and export use."""
     max_gradient_norm: float | None = None
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of convolutions (autocast); weights stay float32. fp16 needs a GPU."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Of convolutions (autocast); weights stay float32. fp16 needs a GPU. `auto`: bf16 where the
+    device is faster with it, else fp32; in deterministic mode fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)

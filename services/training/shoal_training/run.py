@@ -50,8 +50,12 @@ def run(config: TrainingConfig, run_folder: Path, *, resume: bool) -> None:
     with ExitStack() as stack:
         processes = stack.enter_context(joined())
         signals = stack.enter_context(stop_on_signals())
-        precision = config.optimization.precision
-        device = choose_device(config.run.device, precision, processes.local_rank)
+        device = choose_device(
+            config.run.device,
+            config.optimization.precision,
+            processes.local_rank,
+            deterministic=config.run.deterministic,
+        )
         monitor = Monitor(config.monitor if processes.is_first else MonitorConfig(), config.kind)
         stack.callback(monitor.close)
         data = stack.enter_context(open_training_data(config, Path()))

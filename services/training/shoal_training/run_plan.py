@@ -40,7 +40,7 @@ def describe_plan(
         "Training": f"{optimization.epochs} epochs of {run.steps_per_epoch} steps, batch "
         f"{optimization.batch_size * optimization.accumulation_steps}, "
         f"{optimization.optimizer.type} {optimization.optimizer.learning_rate:g}, "
-        f"{optimization.precision} on {device.torch_device}{_time(config)}",
+        f"{device.precision} on {device.torch_device}{_time(config)}",
     }
     return "".join(f"{name + ':':<10}{text}\n" for name, text in lines.items())
 

@@ -64,7 +64,7 @@ def fast(kind: ModelKind, labels: tuple[str, ...]) -> TrainingConfig:
             early_stopping=None,
             ema_decay=0.998,
             max_gradient_norm=5.0,
-            precision="bf16",
+            precision="auto",
         ),
     )
 
