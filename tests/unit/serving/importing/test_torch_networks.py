@@ -190,15 +190,18 @@ def test_heads_equal_a_forward_pass_in_torch(shared_data, model, kind):
 
 @pytest.mark.parametrize("model", CANCELLING)
 def test_heads_are_as_near_to_the_truth_as_those_of_torch(shared_data, model):
-    """The truth is a pass in float64."""
+    """The truth is a pass in float64, errors are root mean squares over the pixels of two frames:
+    how far the worst pixel is off depends on the kernels that torch has for a processor."""
     folder = shared_data / "models_torch" / model
     body = read_torch_folder(folder).network.body
-    image = network_input(shared_data, "real", body.channels)[:1]
+    image = network_input(shared_data, "real", body.channels)
     truth = torch_unet.forward(folder, image.astype(np.float64))
     expected, made = torch_unet.forward(folder, image), run_body(body, image)
     for name, maps in truth.items():
-        error = np.abs(made[name] - maps).max()
-        assert error <= 1.5 * np.abs(expected[name] - maps).max(), name
+        error, error_of_torch = (
+            np.sqrt(np.mean((heads[name] - maps) ** 2)) for heads in (made, expected)
+        )
+        assert error <= 1.5 * error_of_torch, name
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
