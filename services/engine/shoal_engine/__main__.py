@@ -10,9 +10,10 @@ from shoal_common.server import ServerBuilder, run_service
 from shoal_common.shm_files import sweep_dead_regions
 from shoal_common.watchdog import Watchdog
 from shoal_engine.config import EngineConfig
-from shoal_engine.graphs import share_memory
 from shoal_engine.inference import Inference
 from shoal_engine.models import Model
+from shoal_engine.onnx_graph import share_memory
+from shoal_engine.processor import processor_name
 from shoal_engine.regions import Regions
 from shoal_engine.repository import ModelRepository
 from shoal_engine.service import SERVICE_NAME, InferenceService
@@ -24,13 +25,14 @@ async def build(config: EngineConfig) -> ServerBuilder:
     config.model_repository.mkdir(parents=True, exist_ok=True)
     watchdog = Watchdog(limit_seconds=config.stall_seconds)
     streams = Streams(
-        stream_count=config.stream_count,
+        stream_count=config.threads.stream_count,
         max_queued_requests=config.queue_limits,
         watchdog=watchdog,
     )
+    processor = processor_name()
     repository = ModelRepository(
         folder=config.model_repository,
-        loader=partial(Model.load, wide_thread_count=config.wide_thread_count),
+        loader=partial(Model.load, threads=config.threads, processor=processor),
     )
     regions = Regions()
     inference = Inference(repository=repository, regions=regions, streams=streams)
@@ -41,7 +43,11 @@ async def build(config: EngineConfig) -> ServerBuilder:
 
     builder = ServerBuilder(config, _metrics(streams, repository))
     service = InferenceService(
-        inference=inference, repository=repository, regions=regions, is_ready=builder.is_ready
+        inference=inference,
+        repository=repository,
+        regions=regions,
+        is_ready=builder.is_ready,
+        processor=processor,
     )
     builder.add(add_GRPCInferenceServiceServicer_to_server, service, SERVICE_NAME)
     for model in config.models_at_start:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shoal_common.config import ServerConfig, require_at_least
 from shoal_common.inference.priority import Priority
+from shoal_engine.graph import Threads
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,12 @@ class EngineConfig(ServerConfig):
         }
 
     @property
-    def wide_thread_count(self) -> int:
-        """Threads of a request that is computed alone and undivided."""
-        return self.intra_op_thread_count or core_count()
-
-    @property
-    def stream_count(self) -> int:
-        """Requests, or parts of one, computed at once."""
-        return self.max_concurrent_requests or core_count()
+    def threads(self) -> Threads:
+        """What computes requests."""
+        return Threads(
+            stream_count=self.max_concurrent_requests or core_count(),
+            wide_count=self.intra_op_thread_count or core_count(),
+        )
 
 
 def core_count() -> int:

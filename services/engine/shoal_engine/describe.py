@@ -6,6 +6,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as pb
 
 from shoal_common.inference.contract import CONTRACT_PARAMETER
+from shoal_common.inference.tuning import PROCESSOR_PARAMETER
 from shoal_engine.models import Model
 from shoal_engine.regions import Region
 from shoal_engine.repository import IndexEntry, Loaded
@@ -34,8 +35,8 @@ def model_metadata(loaded: Sequence[Loaded]) -> pb.ModelMetadataResponse:
     )
 
 
-def model_config(model: Model) -> pb.ModelConfigResponse:
-    """Returns the configuration; the pose contract is one of its parameters.
+def model_config(model: Model, processor: str) -> pb.ModelConfigResponse:
+    """Returns the configuration; pose contract and processor are among its parameters.
 
     The axis of frames is written out as the first of each tensor (`max_batch_size` 0).
     """
@@ -46,6 +47,7 @@ def model_config(model: Model) -> pb.ModelConfigResponse:
         )
     for spec in model.outputs:
         config.output.add(name=spec.name, data_type=_data_type(spec), dims=spec.shape)
+    config.parameters[PROCESSOR_PARAMETER].string_value = processor
     if model.contract is not None:
         config.parameters[CONTRACT_PARAMETER].string_value = model.contract.to_json()
     return pb.ModelConfigResponse(config=config)

@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from shoal_common.inference.chain import CHAIN_FILE, COMPOSED_FILE, CONTRACT_FILE, Chain, ChainStep
 from shoal_common.inference.contract import PoseContract
+from shoal_common.inference.tuning import (
+    DEFAULT_BACKEND,
+    TUNING_FILE,
+    Backend,
+    Tuning,
+)
 from shoal_core.errors import FailedPrecondition, InvalidArgument
-from shoal_engine.graphs import Graph, Stopper
+from shoal_engine.backends import load_body, load_graph
+from shoal_engine.graph import Graph, Stopper, Threads
 from shoal_engine.tensors import ANY_LENGTH, DTYPES, TensorSpec
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -44,7 +50,7 @@ class _Step:
     unused_after: tuple[str, ...]
     """Values that neither a later step nor the response needs."""
 
-    def run(self, values: dict[str, ort.OrtValue], *, wide: bool, stopper: Stopper) -> None:
+    def run(self, values: dict[str, NDArray[Any]], *, wide: bool, stopper: Stopper) -> None:
         inputs = {name: values[value] for name, value in self.inputs.items()}
         results = self.graph.run(inputs, list(self.outputs), wide=wide, stopper=stopper)
         values.update(zip(self.outputs.values(), results, strict=True))
@@ -66,18 +72,27 @@ class Model:
     steps: tuple[_Step, ...]
 
     @classmethod
-    def load(cls, folder: Path, name: str, version: int, *, wide_thread_count: int) -> Self:
+    def load(
+        cls, folder: Path, name: str, version: int, *, threads: Threads, processor: str
+    ) -> Self:
         """Returns the model of a version folder, warmed up where its inputs are known.
+
+        Args:
+            folder: The version's files.
+            name: The model's name.
+            version: The version's number.
+            threads: What may compute.
+            processor: What this machine has; tunings for another one do not count.
 
         Raises:
             FailedPrecondition: MODEL_LOAD_FAILED when a file is missing or damaged.
-            InvalidArgument: CHAIN_INVALID or CONTRACT_INVALID.
+            InvalidArgument: CHAIN_INVALID, CONTRACT_INVALID or TUNING_INVALID.
         """
         if not (folder / CHAIN_FILE).is_file():
-            return cls._load_single(folder, name, version, wide_thread_count=wide_thread_count)
+            return cls._load_single(folder, name, version, threads)
         chain = Chain.from_json((folder / CHAIN_FILE).read_text())
         contract = PoseContract.from_json(_required(folder / CONTRACT_FILE).read_text())
-        steps = _steps(chain, folder, wide_thread_count)
+        steps = _steps(chain, folder, threads, _backends(folder, processor))
         made = {value: spec for step in steps for value, spec in _made(step).items()}
         read = {value: spec for step in reversed(steps) for value, spec in _read(step).items()}
         optional = {spec.name: spec for spec in _OPTIONAL}
@@ -96,8 +111,8 @@ class Model:
         return model
 
     @classmethod
-    def _load_single(cls, folder: Path, name: str, version: int, *, wide_thread_count: int) -> Self:
-        graph = Graph(_required(folder / COMPOSED_FILE), wide_thread_count=wide_thread_count)
+    def _load_single(cls, folder: Path, name: str, version: int, threads: Threads) -> Self:
+        graph = load_graph(_required(folder / COMPOSED_FILE), threads.wide_count)
         input_names = [spec.name for spec in graph.inputs]
         output_names = [spec.name for spec in graph.outputs]
         step = _Step(
@@ -115,6 +130,11 @@ class Model:
             chain_inputs=frozenset(input_names),
             steps=(step,),
         )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether results are the same bit for bit on one thread and on all."""
+        return all(step.graph.is_exact for step in self.steps)
 
     def frame_count(self, inputs: Arrays) -> int | None:
         """Returns the frames B of a request, None if it cannot be cut into parts.
@@ -156,7 +176,7 @@ class Model:
         Args:
             inputs: Every input that is not optional, checked.
             outputs: Names of the wanted outputs.
-            wide: Whether to use all threads; results do not depend on it.
+            wide: Whether to use all threads; results do not depend on it if `is_exact`.
             stopper: Ends the run when it is used.
 
         Raises:
@@ -167,13 +187,13 @@ class Model:
         """
         filled = self._with_defaults(inputs)
         values = {
-            name: ort.OrtValue.ortvalue_from_numpy(np.require(array, requirements=["C", "A"]))
+            name: np.require(array, requirements=["C", "A"])
             for name, array in filled.items()
             if name in self.chain_inputs
         }
         for step in self.steps:
             step.run(values, wide=wide, stopper=stopper)
-        return {name: values[name].numpy() for name in outputs}
+        return {name: values[name] for name in outputs}
 
     def _with_defaults(self, inputs: Arrays) -> Arrays:
         if self.contract is None:
@@ -221,7 +241,18 @@ class Model:
             self.run(inputs, [spec.name for spec in self.outputs], wide=wide, stopper=Stopper())
 
 
-def _steps(chain: Chain, folder: Path, wide_thread_count: int) -> tuple[_Step, ...]:
+def _backends(folder: Path, processor: str) -> Mapping[str, Backend]:
+    """Returns the backend of each network that does not run in the default one."""
+    path = folder / TUNING_FILE
+    if not path.is_file():
+        return {}
+    tuning = Tuning.from_json(path.read_text())
+    return tuning.backends if tuning.counts_on(processor) else {}
+
+
+def _steps(
+    chain: Chain, folder: Path, threads: Threads, backends: Mapping[str, Backend]
+) -> tuple[_Step, ...]:
     last_reader = dict.fromkeys(chain.inputs, -1)
     for index, step in enumerate(chain.steps):
         last_reader.update(dict.fromkeys(step.outputs.values(), index))
@@ -231,21 +262,23 @@ def _steps(chain: Chain, folder: Path, wide_thread_count: int) -> tuple[_Step, .
     return tuple(
         _load_step(
             step,
-            folder,
-            wide_thread_count,
+            _load_graph(step, folder, threads, backends),
             tuple(value for value, reader in last_reader.items() if reader == index),
         )
         for index, step in enumerate(chain.steps)
     )
 
 
-def _load_step(
-    step: ChainStep, folder: Path, wide_thread_count: int, unused_after: tuple[str, ...]
-) -> _Step:
-    graph = Graph(
-        _required(folder / step.file),
-        wide_thread_count=wide_thread_count if step.kind == "body" else 1,
-    )
+def _load_graph(
+    step: ChainStep, folder: Path, threads: Threads, backends: Mapping[str, Backend]
+) -> Graph:
+    path = _required(folder / step.file)
+    if step.kind == "glue":
+        return load_graph(path, 1)
+    return load_body(path, backends.get(step.name, DEFAULT_BACKEND), threads)
+
+
+def _load_step(step: ChainStep, graph: Graph, unused_after: tuple[str, ...]) -> _Step:
     known = {spec.name for spec in graph.inputs} | {spec.name for spec in graph.outputs}
     for name in (*step.inputs, *step.outputs):
         if name not in known:

@@ -32,11 +32,13 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
         repository: ModelRepository,
         regions: Regions,
         is_ready: Callable[[], bool],
+        processor: str,
     ) -> None:
         self._inference = inference
         self._repository = repository
         self._regions = regions
         self._is_ready = is_ready
+        self._processor = processor
 
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: Context
@@ -75,8 +77,9 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
     async def ModelConfig(
         self, request: pb.ModelConfigRequest, context: Context
     ) -> pb.ModelConfigResponse:
-        """Returns the configuration with the pose contract."""
-        return describe.model_config(self._repository.get(request.name, request.version).model)
+        """Returns the configuration with the pose contract and the engine's processor."""
+        model = self._repository.get(request.name, request.version).model
+        return describe.model_config(model, self._processor)
 
     async def ModelInfer(
         self, request: pb.ModelInferRequest, context: Context

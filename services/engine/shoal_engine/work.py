@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_core.errors import Cancelled
-from shoal_engine.graphs import Stopper
+from shoal_engine.graph import Stopper
 from shoal_engine.models import Arrays, Model
 
 
@@ -24,11 +24,11 @@ class Work:
         outputs: Sequence[str],
         *,
         frame_count: int | None,
-        is_alone: bool,
+        may_widen: bool,
     ) -> None:
         """Takes a request of `frame_count` frames, None if it cannot be cut.
 
-        A part that is alone in the engine uses all threads.
+        A request of one part may be allowed to use all threads.
         """
         self.part_count = frame_count or 1
         self.done: Future[tuple[int, int]] = Future()
@@ -37,7 +37,7 @@ class Work:
         self._inputs = inputs
         self._outputs = outputs
         self._is_whole = frame_count is None
-        self._wide = is_alone and self.part_count == 1
+        self._wide = may_widen and self.part_count == 1
         self._parts: list[dict[str, NDArray[Any]]] = [{}] * self.part_count
         self._stopper = Stopper()
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ import pytest
 
 from shoal_core.errors import InvalidArgument
 from shoal_engine.config import EngineConfig
+from shoal_engine.graph import Threads
 
 
 def config(**changes: int) -> EngineConfig:
@@ -13,9 +14,9 @@ def config(**changes: int) -> EngineConfig:
 
 def test_threads_and_streams_follow_the_cores_unless_told_otherwise() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert (config().wide_thread_count, config().stream_count) == (cores, cores)
+    assert config().threads == Threads(stream_count=cores, wide_count=cores)
     told = config(intra_op_thread_count=7, max_concurrent_requests=9)
-    assert (told.wide_thread_count, told.stream_count) == (7, 9)
+    assert told.threads == Threads(stream_count=9, wide_count=7)
 
 
 @pytest.mark.parametrize(

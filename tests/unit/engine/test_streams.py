@@ -8,8 +8,8 @@ import pytest
 
 from shoal_common.inference.priority import Priority
 from shoal_common.watchdog import Watchdog
-from shoal_core.errors import Cancelled, InvalidArgument, Unavailable
-from shoal_engine.graphs import Stopper
+from shoal_core.errors import InvalidArgument, Unavailable
+from shoal_engine.graph import Stopper, Threads
 from shoal_engine.models import Model
 from shoal_engine.statistics import Statistics
 from shoal_engine.streams import Streams
@@ -23,6 +23,8 @@ REAL_MODELS = {
     "topdown": ("minimal_instance.UNet.centroid", "minimal_instance.UNet.centered_instance"),
     "multiclass_bottomup": ("min_tracks_2node.UNet.bottomup_multiclass",),
 }
+
+THREADS = Threads(stream_count=2, wide_count=2)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def streams(watchdog: Watchdog) -> Iterator[Streams]:
 @pytest.fixture
 def brightness(tmp_path: Path) -> Model:
     onnx_models.write_brightness(tmp_path, "brightness", 1)
-    return Model.load(tmp_path / "brightness" / "1", "brightness", 1, wide_thread_count=2)
+    return Model.load(tmp_path / "brightness" / "1", "brightness", 1, threads=THREADS, processor="")
 
 
 @pytest.mark.parametrize("kind", REAL_MODELS)
@@ -62,7 +64,7 @@ async def test_results_depend_neither_on_cutting_nor_on_threads(
     streams: Streams, shared_data: Path, tmp_path: Path, kind: str
 ) -> None:
     import_model([shared_data / "models" / name for name in REAL_MODELS[kind]], tmp_path / "1")
-    model = Model.load(tmp_path / "1", kind, 1, wide_thread_count=2)
+    model = Model.load(tmp_path / "1", kind, 1, threads=THREADS, processor="")
     with open_video(shared_data / "pair" / "centered_pair_small.mp4") as reader:
         images = np.stack([reader.read(index) for index in (0, 300, 555, 900, 1000)])
     names = [spec.name for spec in model.outputs]
@@ -87,6 +89,7 @@ class GatedModel:
     """Counts the frames that it begins, and finishes none before the gate opens."""
 
     name = "gated"
+    is_exact = True
 
     def __init__(self) -> None:
         self.begun = 0
@@ -99,8 +102,7 @@ class GatedModel:
     def run(
         self, inputs: object, outputs: object, *, wide: bool, stopper: Stopper
     ) -> dict[str, np.ndarray]:
-        if stopper.options.terminate:
-            raise Cancelled("REQUEST_STOPPED", "The request was stopped.")
+        stopper.check()
         self.begun += 1
         self.has_begun.release()
         assert self.gate.wait(30)

@@ -19,6 +19,7 @@ from shoal_common import deadlines
 from shoal_common.channel import open_channel
 from shoal_common.inference.contract import CONTRACT_PARAMETER, PoseContract
 from shoal_common.inference.priority import Priority
+from shoal_common.inference.tuning import PROCESSOR_PARAMETER
 from shoal_common.shm import FrameRing, Slots
 from shoal_common.status import from_rpc_error
 from shoal_core.errors import (
@@ -134,6 +135,10 @@ class InferenceClient:
             _CONTROL_SECONDS,
         )
 
+    async def processor(self, model: str, version: str) -> str:
+        """Returns which processor the engine runs a loaded model on; empty if it does not tell."""
+        return await self._parameter(model, version, PROCESSOR_PARAMETER) or ""
+
     async def model_ready(self, model: str, version: str) -> bool:
         """Returns whether a version is loaded and warm."""
         response = await self._call(
@@ -149,15 +154,10 @@ class InferenceClient:
         Raises:
             NotFound: CONTRACT_MISSING when it carries none.
         """
-        response = await self._call(
-            self._stub.ModelConfig,
-            service_pb2.ModelConfigRequest(name=model, version=version),
-            _CONTROL_SECONDS,
-        )
-        parameters = response.config.parameters
-        if CONTRACT_PARAMETER not in parameters:
+        text = await self._parameter(model, version, CONTRACT_PARAMETER)
+        if text is None:
             raise NotFound("CONTRACT_MISSING", f"Model {model!r} carries no pose contract.")
-        return PoseContract.from_json(parameters[CONTRACT_PARAMETER].string_value)
+        return PoseContract.from_json(text)
 
     async def forget(self, ring: FrameRing) -> None:
         """Tells the engine that a ring is about to go."""
@@ -173,6 +173,12 @@ class InferenceClient:
     async def aclose(self) -> None:
         """Closes the channel."""
         await self.channel.close()
+
+    async def _parameter(self, model: str, version: str, name: str) -> str | None:
+        request = service_pb2.ModelConfigRequest(name=model, version=version)
+        response = await self._call(self._stub.ModelConfig, request, _CONTROL_SECONDS)
+        parameters = response.config.parameters
+        return str(parameters[name].string_value) if name in parameters else None
 
     async def _infer(
         self,

@@ -1,0 +1,56 @@
+"""From the name of a backend to a graph that runs in it."""
+
+from pathlib import Path
+from typing import assert_never
+
+from shoal_common.inference.tuning import Backend, quantized_file
+from shoal_core.errors import FailedPrecondition
+from shoal_engine.graph import Graph, Threads
+from shoal_engine.onnx_graph import OnnxGraph
+
+
+def load_graph(path: Path, wide_thread_count: int) -> Graph:
+    """Returns an ONNX file in the default runtime, which takes any.
+
+    Raises:
+        FailedPrecondition: MODEL_LOAD_FAILED.
+    """
+    return OnnxGraph(path, wide_thread_count=wide_thread_count)
+
+
+def load_body(path: Path, backend: Backend, threads: Threads) -> Graph:
+    """Returns a network in a backend.
+
+    Raises:
+        FailedPrecondition: MODEL_LOAD_FAILED when the runtime refuses the file, or INT8 is asked
+            for and there is no quantised copy beside it.
+    """
+    match backend:
+        case "onnxruntime-fp32":
+            return load_graph(path, threads.wide_count)
+        case "openvino-fp32":
+            return _openvino(path, "f32", threads)
+        case "openvino-bf16":
+            return _openvino(path, "bf16", threads)
+        case "openvino-int8":
+            return _openvino(_quantized(path), "f32", threads)
+        case _:
+            assert_never(backend)
+
+
+def _openvino(path: Path, precision: str, threads: Threads) -> Graph:
+    # 80 ms and 30 MB that only models which use it pay for.
+    from shoal_engine.openvino_graph import OpenVinoGraph
+
+    return OpenVinoGraph(path, precision=precision, threads=threads)
+
+
+def _quantized(path: Path) -> Path:
+    quantized = path.with_name(quantized_file(path.name))
+    if not quantized.is_file():
+        raise FailedPrecondition(
+            "MODEL_LOAD_FAILED",
+            f"The model has no {quantized.name}; tune it again.",
+            file=quantized.name,
+        )
+    return quantized
