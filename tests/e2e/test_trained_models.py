@@ -55,6 +55,6 @@ def test_a_model_that_finds_something_else_is_refused_in_one_line(
     answer = shoal(empty_home, "track", frames, "-m", folder, "-o", tmp_path / "out.slp")
     assert answer.returncode != 0
     last = answer.stderr.strip().splitlines()[-1]
-    assert "differs from training by 1.41 px" in last
+    assert "disagrees with its training: it is 1.41 px off" in last
     assert "export the model" in last
     assert not (tmp_path / "out.slp").exists()

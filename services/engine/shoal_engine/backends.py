@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import assert_never
 
+from shoal_common.inference.quiet import keep_openvino_quiet
 from shoal_common.inference.tuning import Backend, quantized_file
 from shoal_core.errors import FailedPrecondition
 from shoal_engine.graph import Graph, Threads
@@ -39,7 +40,8 @@ def load_body(path: Path, backend: Backend, threads: Threads) -> Graph:
 
 
 def _openvino(path: Path, precision: str, threads: Threads) -> Graph:
-    # 80 ms and 30 MB that only models which use it pay for.
+    keep_openvino_quiet()
+    # 200 ms and 30 MB that only models which use it pay for.
     from shoal_engine.openvino_graph import OpenVinoGraph
 
     return OpenVinoGraph(path, precision=precision, threads=threads)

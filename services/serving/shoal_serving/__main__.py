@@ -8,12 +8,14 @@ from shoal_common.metrics import Metrics
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
 from shoal_serving.config import ServingConfig
-from shoal_serving.conversion import Conversion, ConversionLimits
+from shoal_serving.conversion import QUANTIZATION, Conversion, ConversionLimits
 from shoal_serving.deployments import Deployments
 from shoal_serving.engine_control import EngineControl
 from shoal_serving.imports import Imports, converter_hash
 from shoal_serving.registry import Registry
 from shoal_serving.service import ServingService
+from shoal_serving.trials import Trials
+from shoal_serving.tuner import Tuner
 
 SERVICE_NAME = "shoal.serving.v1.ServingService"
 
@@ -44,6 +46,12 @@ async def build(
             conversion=conversion or Conversion(limits),
             converter=converter_hash(),
             now=lambda: datetime.now(UTC),
+        ),
+        tuner=Tuner(
+            registry=registry,
+            client=client,
+            trials=Trials(registry=registry, client=client, engine=engine),
+            quantization=Conversion(limits, QUANTIZATION, task="tuning"),
         ),
         deployments=deployments,
         roots=AllowedRoots(config.allowed_roots),

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, status_pb2
@@ -27,9 +28,15 @@ from shoal_common.status import from_status
 from shoal_core.errors import Internal, ResourceExhausted, ShoalError
 
 Importer = Callable[[Sequence[Path], Path], object]
-"""Makes a version folder (second argument) out of model folders; raises ShoalError."""
+"""Makes a folder (second argument) out of files and folders; raises ShoalError."""
 
-_OUT_OF_MEMORY = "IMPORT_OUT_OF_MEMORY"
+Task = Literal["import", "tuning"]
+"""What the child is at: word of the messages, and first word of the reasons."""
+
+
+IMPORTER = (sys.executable, "-P", "-m", "shoal_serving.conversion")
+QUANTIZATION = (sys.executable, "-P", "-m", "shoal_serving.quantization")
+"""Programs that call `run_child`."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,14 @@ class Conversion:
     def __init__(
         self,
         limits: ConversionLimits,
-        command: Sequence[str] = (sys.executable, "-P", "-m", "shoal_serving.conversion"),
+        command: Sequence[str] = IMPORTER,
+        *,
+        task: Task = "import",
     ) -> None:
-        """Takes the limits and the program that calls `run_child`."""
+        """Takes the limits, the program that calls `run_child`, and what it is at."""
         self._limits = limits
         self._command = tuple(command)
+        self._task = task
 
     async def run(self, folders: Sequence[Path], destination: Path) -> None:
         """Makes `destination`, which holds what the engine serves; the child ends with the call.
@@ -60,12 +70,13 @@ class Conversion:
         Raises:
             ShoalError: What the importer raised.
             ResourceExhausted: IMPORT_OUT_OF_MEMORY, IMPORT_TIMED_OUT, DISK_FULL.
-            Internal: IMPORT_CRASHED.
+            Internal: IMPORT_CRASHED. (TUNING_… of a tuning.)
         """
         child = await asyncio.create_subprocess_exec(
             *self._command,
             f"--seconds={self._limits.seconds}",
             f"--memory-bytes={self._limits.memory_bytes}",
+            f"--task={self._task}",
             str(destination),
             *map(str, folders),
             stdin=asyncio.subprocess.PIPE,
@@ -76,10 +87,10 @@ class Conversion:
                 answer = await _read_all(child)
                 exit_status = await child.wait()
         except TimeoutError as error:
-            raise _timed_out(self._limits) from error
+            raise _timed_out(self._limits, self._task) from error
         finally:
             await _end(child)
-        failure = _failure(answer, exit_status, self._limits)
+        failure = _failure(answer, exit_status, self._limits, self._task)
         if failure is not None:
             raise failure
 
@@ -95,38 +106,42 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     await child.wait()
 
 
-def _failure(answer: bytes, exit_status: int, limits: ConversionLimits) -> ShoalError | None:
+def _failure(
+    answer: bytes, exit_status: int, limits: ConversionLimits, task: Task
+) -> ShoalError | None:
     """Returns what went wrong according to the child's answer or its end; None for success."""
     if exit_status == 0:
         try:
             status = status_pb2.Status.FromString(answer)
         except DecodeError:
-            return _crashed("gave no answer that can be read")
+            return _crashed("gave no answer that can be read", task)
         return None if status.code == code_pb2.OK else from_status(status)
     if exit_status == -signal.SIGXCPU:
-        return _timed_out(limits)
+        return _timed_out(limits, task)
     if exit_status in (-signal.SIGKILL, -signal.SIGABRT):
         return ResourceExhausted(
-            _OUT_OF_MEMORY,
-            f"The import was ended by {signal.Signals(-exit_status).name}, most likely for want "
-            "of memory; free memory or raise import_memory_limit_bytes, and import again.",
+            f"{task.upper()}_OUT_OF_MEMORY",
+            f"The {task} was ended by {signal.Signals(-exit_status).name}, most likely for want "
+            "of memory; free memory or raise import_memory_limit_bytes, and try again.",
             exit_status=exit_status,
         )
-    return _crashed(f"ended with status {exit_status}")
+    return _crashed(f"ended with status {exit_status}", task)
 
 
-def _timed_out(limits: ConversionLimits) -> ResourceExhausted:
+def _timed_out(limits: ConversionLimits, task: Task) -> ResourceExhausted:
     return ResourceExhausted(
-        "IMPORT_TIMED_OUT",
-        f"The import took longer than {limits.seconds:g} s and was ended; raise "
-        "import_timeout_seconds and import again.",
+        f"{task.upper()}_TIMED_OUT",
+        f"The {task} took longer than {limits.seconds:g} s and was ended; raise "
+        "import_timeout_seconds and try again.",
         limit_seconds=limits.seconds,
     )
 
 
-def _crashed(how: str) -> Internal:
+def _crashed(how: str, task: Task) -> Internal:
     return Internal(
-        "IMPORT_CRASHED", f"The import {how}; the log of shoal-serving has the details.", how=how
+        f"{task.upper()}_CRASHED",
+        f"The {task} {how}; the log of shoal-serving has the details.",
+        how=how,
     )
 
 
@@ -135,6 +150,7 @@ def run_child(importer: Importer, argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="shoal-serving-conversion")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--task", choices=get_args(Task), required=True)
     parser.add_argument("destination", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
     arguments = parser.parse_args(argv)
@@ -142,26 +158,25 @@ def run_child(importer: Importer, argv: Sequence[str] | None = None) -> None:
     _end_with_parent()
     _limit_resources(arguments.seconds, arguments.memory_bytes)
     logging.basicConfig(stream=sys.stderr)
-    status = _import(importer, arguments.folders, arguments.destination, arguments.memory_bytes)
+    status = _import(importer, arguments)
     with open(answer, "wb") as stream:
         stream.write(status.SerializeToString())
 
 
-def _import(
-    importer: Importer, folders: Sequence[Path], destination: Path, memory_bytes: int
-) -> status_pb2.Status:
+def _import(importer: Importer, arguments: argparse.Namespace) -> status_pb2.Status:
+    task: Task = arguments.task
     try:
-        importer(folders, destination)
+        importer(arguments.folders, arguments.destination)
     except MemoryError:
         error = ResourceExhausted(
-            _OUT_OF_MEMORY,
-            f"The import needs more than {memory_bytes / 2**20:,.0f} MiB of memory; raise "
-            "import_memory_limit_bytes and import again.",
-            memory_limit_bytes=memory_bytes,
+            f"{task.upper()}_OUT_OF_MEMORY",
+            f"The {task} needs more than {arguments.memory_bytes / 2**20:,.0f} MiB of memory; "
+            "raise import_memory_limit_bytes and try again.",
+            memory_limit_bytes=arguments.memory_bytes,
         )
-        return error_status(error, "import")
+        return error_status(error, task)
     except Exception as error:  # noqa: BLE001 -- the last line of defence: becomes a status
-        return error_status(error, "import")
+        return error_status(error, task)
     return status_pb2.Status()
 
 

@@ -24,6 +24,7 @@ def version_message(version: Version) -> pb.ModelVersion:
         skeleton=skeleton_message(version.contract.skeleton),
         kind=version.contract.kind,
         source_uris=version.source.uris,
+        tuning_json="" if version.tuning is None else version.tuning.to_json(),
     )
     message.create_time.FromDatetime(version.create_time)
     return message

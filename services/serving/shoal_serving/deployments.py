@@ -79,6 +79,11 @@ class Deployments:
             await _wait_for(changed, self._poll_seconds)
         raise _stopping()
 
+    async def reload(self, version: Version) -> None:
+        """Has a version that is loaded run as it is tuned now; requests that run end normally."""
+        if (version.model, version.number) in self._loaded:
+            await self._engine.load(version)
+
     async def unload(self, model_id: str) -> None:
         """Takes a model that has been deleted off the engine."""
         keys = [key for key in self._loaded if key[0] == model_id]

@@ -2,8 +2,10 @@
 
     repository/<model>/<version>/               what the engine serves: chain, contract, graphs
     repository/<model>/<version>/version.json   where it came from and when
+    repository/<model>/<version>/tuning.json    what its networks run in; the one thing that changes
     repository/<model>/aliases.json             alias → version
     staging/                                    half-made things; swept at start
+    repository/shoal-trial-…/1/                 a version as it is tried, see `trials`
     lock                                        held by the one process that may write
 
 `repository` is a repository in Triton's sense: integer folders are versions, other entries are
@@ -23,11 +25,15 @@ from shoal_common import names
 from shoal_common.folder_lock import FolderLock
 from shoal_common.inference.chain import CONTRACT_FILE
 from shoal_common.inference.contract import PoseContract
-from shoal_core.errors import DataLoss, NotFound, ShoalError
+from shoal_common.inference.tuning import TUNING_FILE, Tuning
+from shoal_core.errors import DataLoss, InvalidArgument, NotFound, ShoalError
 from shoal_serving.durable import DurableFiles
 
 STAGED_FOLDER = "version"
 """Folder of a workspace that becomes the version."""
+
+TRIAL_PREFIX = "shoal-trial-"
+"""What names of models may not begin with."""
 
 _VERSION_FILE = "version.json"
 _ALIASES_FILE = "aliases.json"
@@ -56,6 +62,8 @@ class Version:
     source: Source
     create_time: datetime
     """When it was published, in UTC."""
+    tuning: Tuning | None = None
+    """What its networks run in; None: all in the default backend."""
 
     @property
     def name(self) -> str:
@@ -165,7 +173,13 @@ class Registry:
         """Returns up to `limit` models whose names follow `after`, ascending."""
         with self._guard:
             ids = sorted(entry.name for entry in self._repository.iterdir() if entry.is_dir())
-            found = (model_id for model_id in ids if model_id > after and self._numbers(model_id))
+            found = (
+                model_id
+                for model_id in ids
+                if model_id > after
+                and not model_id.startswith(TRIAL_PREFIX)
+                and self._numbers(model_id)
+            )
             return [self.model(model_id) for model_id in itertools.islice(found, limit)]
 
     def version_of(self, model_id: str, content_hash: str, converter: str) -> Version | None:
@@ -193,6 +207,30 @@ class Registry:
                 return self._version(ids["model"], ids["version"])
             model_id = names.parse(names.MODEL, name)["model"]
             return self._version(model_id, str(self._existing_numbers(model_id)[-1]))
+
+    def folder(self, version: Version) -> Path:
+        """Returns where a version's files lie."""
+        return self._folder(version.model) / str(version.number)
+
+    def set_tuning(
+        self, version: Version, tuning: Tuning, networks: Mapping[str, bytes]
+    ) -> Version:
+        """Makes a version run as a tuning says; returns it.
+
+        Args:
+            version: The version.
+            tuning: Backend of each network.
+            networks: Files that it needs beside the version's own, by name.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND or VERSION_NOT_FOUND when it has been deleted meanwhile.
+        """
+        with self._guard:
+            folder = self.folder(self._version(version.model, str(version.number)))
+            for name, content in networks.items():
+                self._files.write(folder / name, content)
+            self._files.write(folder / TUNING_FILE, tuning.to_json().encode())
+            return self._version(version.model, str(version.number))
 
     def delete(self, model_id: str) -> None:
         """Deletes a model with its versions and aliases, in one step.
@@ -298,6 +336,21 @@ class Registry:
         self._files.write(self._folder(model_id) / _ALIASES_FILE, content)
 
 
+def check_model_id(model_id: str) -> str:
+    """Returns the name if a model may be imported under it.
+
+    Raises:
+        InvalidArgument: NAME_INVALID.
+    """
+    if model_id.startswith(TRIAL_PREFIX):
+        raise InvalidArgument(
+            "NAME_INVALID",
+            f"Names that begin with {TRIAL_PREFIX!r} are Shoal's own; take another one.",
+            name=model_id,
+        )
+    return names.check_id("model", model_id)
+
+
 def _read_version(model_id: str, number: int, folder: Path) -> Version:
     try:
         provenance = json.loads((folder / _VERSION_FILE).read_text())
@@ -311,6 +364,7 @@ def _read_version(model_id: str, number: int, folder: Path) -> Version:
                 converter=provenance.get("converter", ""),
             ),
             create_time=datetime.fromisoformat(provenance["create_time"]).astimezone(UTC),
+            tuning=_read_tuning(folder / TUNING_FILE),
         )
     except (FileNotFoundError, KeyError, TypeError, ValueError, ShoalError) as error:
         raise DataLoss(
@@ -320,6 +374,10 @@ def _read_version(model_id: str, number: int, folder: Path) -> Version:
             model=model_id,
             version=number,
         ) from error
+
+
+def _read_tuning(path: Path) -> Tuning | None:
+    return Tuning.from_json(path.read_text()) if path.is_file() else None
 
 
 def _model_not_found(model_id: str) -> NotFound:

@@ -8,13 +8,15 @@ from typing import Any
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
 from shoal_common import names, paging
+from shoal_common.convert import array
 from shoal_common.handlers import Context
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument
 from shoal_serving import convert
 from shoal_serving.deployments import Deployments
 from shoal_serving.imports import Imports
-from shoal_serving.registry import Registry
+from shoal_serving.registry import Registry, check_model_id
+from shoal_serving.tuner import Tuner, check_backend
 
 
 class ServingService(pb_grpc.ServingServiceServicer):
@@ -25,12 +27,14 @@ class ServingService(pb_grpc.ServingServiceServicer):
         *,
         registry: Registry,
         imports: Imports,
+        tuner: Tuner,
         deployments: Deployments,
         roots: AllowedRoots,
         engine_target: str,
     ) -> None:
         self._registry = registry
         self._imports = imports
+        self._tuner = tuner
         self._deployments = deployments
         self._roots = roots
         self._engine_target = engine_target
@@ -39,7 +43,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         self, request: pb.ImportModelRequest, context: Context
     ) -> pb.ImportModelResponse:
         """Imports model folders as a version."""
-        model_id = names.check_id("model", request.model_id)
+        model_id = check_model_id(request.model_id)
         version, already_imported = await self._imports.run(
             model_id, self._folders(request.source_uris)
         )
@@ -47,6 +51,23 @@ class ServingService(pb_grpc.ServingServiceServicer):
         return pb.ImportModelResponse(
             version=convert.version_message(version), already_imported=already_imported
         )
+
+    async def TuneModel(
+        self, request: pb.TuneModelRequest, context: Context
+    ) -> pb.TuneModelResponse:
+        """Chooses the backends of a version's networks."""
+        version = await asyncio.to_thread(self._registry.resolve, request.name)
+        match request.WhichOneof("choice"):
+            case "frames":
+                tuned = await self._tuner.tune(version, array(request.frames))
+            case "backend":
+                tuned = await self._tuner.pin(version, check_backend(request.backend))
+            case _:
+                raise InvalidArgument(
+                    "TUNING_UNCLEAR", "Give frames to measure on, or a backend to pin."
+                )
+        await self._deployments.reload(tuned)
+        return pb.TuneModelResponse(version=convert.version_message(tuned))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Returns one model."""

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -13,7 +15,6 @@ from shoal_core.errors import Cancelled, FailedPrecondition, InvalidArgument
 from shoal_engine.backends import load_body
 from shoal_engine.graph import Graph, Stopper, Threads
 from shoal_engine.models import Model
-from shoal_engine.openvino_graph import OpenVinoGraph
 from tests.fakes import onnx_models
 from tests.fakes.onnx_models import FLOAT
 
@@ -171,10 +172,8 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "net.onnx"
-    path.write_bytes(b"no network")
     with pytest.raises(FailedPrecondition, match=r"OpenVINO cannot load net\.onnx"):
-        OpenVinoGraph(path, precision="f32", threads=THREADS)
+        loaded(tmp_path, b"no network")
 
 
 def test_an_element_type_that_is_not_served_is_named(tmp_path: Path) -> None:
@@ -210,3 +209,21 @@ def test_a_damaged_tuning_is_an_error_that_names_the_cure(tmp_path: Path) -> Non
     (folder / TUNING_FILE).write_text('{"processor": "", "backends": {"net": "x"}, "trials": []}')
     with pytest.raises(InvalidArgument, match=r"unknown backend x.*tune the model again"):
         Model.load(folder, "brightness", 1, threads=THREADS, processor="")
+
+
+def test_openvino_reports_its_use_to_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(two_headed())
+    program = f"""
+import sys
+from pathlib import Path
+from shoal_engine.backends import load_body
+from shoal_engine.graph import Threads
+load_body(Path({str(path)!r}), "openvino-fp32", Threads(1, 1))
+assert "openvino" in sys.modules
+print([name for name, module in sys.modules.items() if "openvino_telemetry" in name and module])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "[]\n"

@@ -97,7 +97,7 @@ async def test_the_child_dies_with_its_parent(tmp_path: Path, destination: Path)
     lifeline, parents_end = os.pipe()
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fakes.conversion_child", "endless"),
-        *("--seconds=60", f"--memory-bytes={LIMITS.memory_bytes}"),
+        *("--seconds=60", f"--memory-bytes={LIMITS.memory_bytes}", "--task=import"),
         *(str(destination), str(model_folder(tmp_path / "m"))),
         stdin=lifeline,
     )

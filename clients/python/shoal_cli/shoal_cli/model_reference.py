@@ -73,7 +73,7 @@ def model_reference(values: Sequence[str]) -> RegisteredModel | ModelFolders:
             "MODEL_INVALID", f"{len(values)} models are given; a model has at most two stages."
         )
     if len(values) == 1 and not _is_path(values[0]):
-        return RegisteredModel(_resource_name(values[0]))
+        return RegisteredModel(resource_name(values[0]))
     folders = model_folders([Path(value) for value in values])
     names = sorted(Path(value).resolve().name for value in values)
     return ModelFolders(folders, _derived_name(names))
@@ -107,7 +107,8 @@ def _is_path(value: str) -> bool:
     )
 
 
-def _resource_name(value: str) -> str:
+def resource_name(value: str) -> str:
+    """Returns the resource name of NAME[@ALIAS]."""
     from shoal_common.names import check_id
 
     if value.startswith("models/"):

@@ -151,6 +151,7 @@ def model_version(message: serving_pb2.ModelVersion) -> ModelVersion:
         pose_contract_json=message.pose_contract_json,
         source_uris=tuple(message.source_uris),
         create_time=time(message.create_time),
+        tuning_json=message.tuning_json,
     )
 
 

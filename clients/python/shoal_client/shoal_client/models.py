@@ -1,6 +1,7 @@
 """Models, through shoal.serving.v1."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -8,7 +9,12 @@ from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_client import convert
 from shoal_client.limits import PAGE_SIZE, QUICK_S, TRANSFER_S
 from shoal_client.types import Alias, Model, ModelVersion
+from shoal_common.convert import tensor
 from shoal_common.status import typed_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Models:
@@ -35,6 +41,36 @@ class Models:
         request = serving_pb2.ImportModelRequest(model_id=name, source_uris=source_uris)
         with typed_errors(self._peer):
             response = self._stub.ImportModel(request, timeout=TRANSFER_S)
+        return convert.model_version(response.version)
+
+    def tune(self, name: str, frames_FHWC: "NDArray[np.uint8]") -> ModelVersion:
+        """Has the fastest backend chosen for each network of a version; returns the version.
+
+        Args:
+            name: models/{model}, or one of its aliases or versions.
+            frames_FHWC: Frames with animals, [F, H, W, C] of 1 or 3 channels: all are compared,
+                the first eight are timed.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+            FailedPrecondition: CENTROIDS_NEEDED, NOTHING_TO_COMPARE or NOTHING_TO_CALIBRATE.
+            InvalidArgument: FRAMES_INVALID.
+        """
+        return self._tuned(serving_pb2.TuneModelRequest(name=name, frames=tensor(frames_FHWC)))
+
+    def pin(self, name: str, backend: str) -> ModelVersion:
+        """Has all networks of a version run in one backend; returns the version.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+            InvalidArgument: BACKEND_UNKNOWN.
+            FailedPrecondition: MODEL_LOAD_FAILED when the engine cannot run it so.
+        """
+        return self._tuned(serving_pb2.TuneModelRequest(name=name, backend=backend))
+
+    def _tuned(self, request: serving_pb2.TuneModelRequest) -> ModelVersion:
+        with typed_errors(self._peer):
+            response = self._stub.TuneModel(request, timeout=TRANSFER_S)
         return convert.model_version(response.version)
 
     def list(self) -> Iterator[Model]:

@@ -10,6 +10,7 @@ from shoal_core.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from shoal_common.inference.contract import PoseContract
+    from shoal_common.inference.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class ModelVersion:
     source_uris: tuple[str, ...]
     """Folders that it was imported from."""
     create_time: datetime.datetime
+    tuning_json: str = ""
+    """What its networks run in; empty: never tuned."""
+
+    @property
+    def tuning(self) -> "Tuning | None":
+        """What its networks run in, and how that was found; None: all in the default backend."""
+        from shoal_common.inference.tuning import Tuning
+
+        return Tuning.from_json(self.tuning_json) if self.tuning_json else None
 
     @property
     def contract(self) -> "PoseContract":

@@ -40,7 +40,7 @@ class Trial:
     """The network: name of the chain's step."""
     backend: Backend
     frame_ms: float | None
-    """Time of a whole frame on one thread, the other networks in float32; None where the backend
+    """Time per frame of a batch, all networks together; None where the backend
     was refused before it could be timed."""
     median_px: float | None = None
     """How far nodes move from where float32 finds them; None where nothing can be compared."""

@@ -1,9 +1,8 @@
 """The gate of an import: what will be served finds what training found, on the same frames.
 
-Axis legend: F frames, I J instances, N nodes, 2 = (x, y), M matches.
+Axis legend: F frames, I J instances, N nodes, 2 = (x, y).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 from shoal_common.inference.contract import Parity, PoseContract
 from shoal_common.inference.outputs import poses_of
 from shoal_common.inference.settings import InferenceSettings
-from shoal_core.assignment import optimal_pairs
 from shoal_core.errors import FailedPrecondition
-from shoal_core.pose import NO_TRACK, FramePoses
+from shoal_core.pose import FramePoses
+from shoal_serving.agreement import Disagreement, agreement
 from shoal_serving.graphs.network import (
     CENTROIDS,
     IMAGES,
@@ -27,9 +26,6 @@ from shoal_serving.graphs.network import (
 )
 from shoal_serving.graphs.plans import make_plan
 from shoal_serving.importing.parity_frames import ParityFrames
-
-MAX_MEDIAN_PX = 0.1
-MAX_P99_PX = 0.5
 
 _RUN_FAILED = (
     runtime_errors.Fail,
@@ -50,7 +46,7 @@ def check_parity(contract: PoseContract, network: Network, frames: ParityFrames)
 
     Raises:
         FailedPrecondition: PARITY_FAILED when other instances are found, nodes lie farther off
-            than MAX_MEDIAN_PX and MAX_P99_PX, or the network cannot be run; PARITY_EMPTY when
+            than the gate allows, or the network cannot be run; PARITY_EMPTY when
             neither finds anything.
     """
     try:
@@ -58,13 +54,21 @@ def check_parity(contract: PoseContract, network: Network, frames: ParityFrames)
     except _RUN_FAILED as error:
         problem = " ".join(str(error).split())[:200]
         raise _failed(contract, f"cannot be run ({problem})") from error
-    distances: list[NDArray[np.float64]] = []
-    instance_count = 0
-    for frame, found in enumerate(served):
-        expected = _recorded(frames, frame)
-        distances.append(_matched(contract, frame, expected, found))
-        instance_count += expected.instance_count
-    return _report(contract, len(served), instance_count, distances)
+    expected = [_recorded(frames, frame) for frame in range(len(served))]
+    try:
+        parity = agreement(expected, served, contract.classes)
+    except Disagreement as disagreement:
+        raise _failed(
+            contract, f"disagrees with its training: it {disagreement.problem}"
+        ) from disagreement
+    if not parity.node_count:
+        raise FailedPrecondition(
+            "PARITY_EMPTY",
+            f"The {contract.kind} network finds nothing in the {parity.frame_count} frames it came "
+            "with, so that nothing can be compared; train it for longer, or with more labels.",
+            kind=contract.kind,
+        )
+    return parity
 
 
 def _run(contract: PoseContract, network: Network, frames: ParityFrames) -> list[FramePoses]:
@@ -103,76 +107,6 @@ def _recorded(frames: ParityFrames, frame: int) -> FramePoses:
     if frames.class_indices_FI is not None:
         poses.track_indices_I[:] = frames.class_indices_FI[frame]
     return poses.select(np.isfinite(points_IN2).all(axis=2).any(axis=1))
-
-
-def _matched(
-    contract: PoseContract, frame: int, expected: FramePoses, found: FramePoses
-) -> NDArray[np.float64]:
-    """Returns the nodes' distances of each match; infinite where only one side has a node."""
-    distances_IJN = np.linalg.norm(
-        expected.points_px_IN2[:, None].astype(np.float64) - found.points_px_IN2[None], axis=3
-    )
-    has_IJN = np.isfinite(distances_IJN)
-    total_IJ = np.where(has_IJN, distances_IJN, 0).sum(axis=2)
-    count_IJ = has_IJN.sum(axis=2)
-    mean_IJ = total_IJ / np.maximum(count_IJ, 1)
-    rows_M, columns_M = optimal_pairs(np.where(count_IJ > 0, 1 / (1 + mean_IJ), 0))
-    if not len(rows_M) == expected.instance_count == found.instance_count:
-        raise _failed(
-            contract,
-            f"finds {found.instance_count} instances in frame {frame} where training found "
-            f"{expected.instance_count}",
-        )
-    classes_M = expected.track_indices_I[rows_M], found.track_indices_I[columns_M]
-    if not np.array_equal(*classes_M):
-        named = [
-            [contract.classes[index] if index != NO_TRACK else "none" for index in classes]
-            for classes in classes_M
-        ]
-        raise _failed(
-            contract,
-            f"takes the animals of frame {frame} for {', '.join(named[1])} where training took "
-            f"them for {', '.join(named[0])}",
-        )
-    in_neither_MN = _is_missing(expected)[rows_M] & _is_missing(found)[columns_M]
-    distances_MN = np.nan_to_num(distances_IJN[rows_M, columns_M], nan=np.inf)
-    compared: NDArray[np.float64] = distances_MN[~in_neither_MN]
-    return compared
-
-
-def _is_missing(poses: FramePoses) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(poses.points_px_IN2).any(axis=2), np.bool_)
-
-
-def _report(
-    contract: PoseContract,
-    frame_count: int,
-    instance_count: int,
-    distances: Sequence[NDArray[np.float64]],
-) -> Parity:
-    px = np.concatenate(distances)
-    if not len(px):
-        raise FailedPrecondition(
-            "PARITY_EMPTY",
-            f"The {contract.kind} network finds nothing in the {frame_count} frames it came with, "
-            "so that nothing can be compared; train it for longer, or with more labels.",
-            kind=contract.kind,
-        )
-    median, p99 = np.percentile(px, (50, 99), method="inverted_cdf")
-    if median > MAX_MEDIAN_PX or p99 > MAX_P99_PX:
-        raise _failed(
-            contract,
-            f"differs from training by {median:.3g} px in the median and {p99:.3g} px at the "
-            f"99th percentile of {len(px)} nodes, and {MAX_MEDIAN_PX:g} and {MAX_P99_PX:g} px "
-            "are allowed",
-        )
-    return Parity(
-        frame_count=frame_count,
-        instance_count=instance_count,
-        node_count=len(px),
-        median_px=float(median),
-        p99_px=float(p99),
-    )
 
 
 def _failed(contract: PoseContract, problem: str) -> FailedPrecondition:

@@ -29,6 +29,15 @@ def add_to(commands: "Commands") -> None:
     show = actions.add_parser("show", help="show one model")
     show.add_argument("name", metavar="NAME")
     show.set_defaults(run=run_show)
+    tune = actions.add_parser(
+        "tune", help="choose the fastest runtime and precision that finds the same, on this machine"
+    )
+    tune.add_argument("name", metavar="NAME[@ALIAS]")
+    tune.add_argument("video", nargs="?", type=Path, metavar="VIDEO", help="frames to measure on")
+    tune.add_argument(
+        "--backend", metavar="B", help="pin a backend instead, for example onnxruntime-fp32"
+    )
+    tune.set_defaults(run=run_tune)
     remove = actions.add_parser("rm", help="remove a model with all its versions")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
@@ -68,6 +77,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """Shows; returns the exit status."""
+    from shoal_cli.model_tuning import tuning_lines
     from shoal_common.names import check_id
 
     with _session(arguments) as session:
@@ -86,7 +96,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         print(f"    nodes {', '.join(skeleton.nodes)}")
         names = (f"{skeleton.nodes[a]}→{skeleton.nodes[b]}" for a, b in skeleton.edges)
         print(f"    edges {', '.join(names) or 'none'}")
-        for line in _contract_lines(version.contract):
+        for line in [*_contract_lines(version.contract), *tuning_lines(version)]:
             print(f"    {line}")
     return 0
 
@@ -105,6 +115,16 @@ def _contract_lines(contract: "PoseContract") -> list[str]:
                 f"{parity.p99_px:.2g} px at the 99th percentile"
             )
     return lines
+
+
+def run_tune(arguments: argparse.Namespace) -> int:
+    """Tunes; returns the exit status."""
+    from shoal_cli import model_tuning
+    from shoal_cli.model_reference import resource_name
+
+    name = resource_name(arguments.name)
+    with _session(arguments) as session:
+        return model_tuning.run_tune(arguments, session, name)
 
 
 def run_remove(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,40 @@
+"""`shoal models tune` as a user runs it."""
+
+from pathlib import Path
+
+from tests.e2e.shoal_command import shoal
+
+
+def test_a_model_is_tuned_shown_and_pinned(home: Path, video: Path, tmp_path: Path) -> None:
+    tuned = shoal(home, "models", "tune", "pair", video)
+    assert tuned.returncode == 0, tuned.stderr
+    assert "measured on" in tuned.stdout
+    for backend in ("onnxruntime-fp32", "openvino-fp32", "openvino-bf16", "openvino-int8"):
+        assert backend in tuned.stdout
+    assert sum("*" in line for line in tuned.stdout.splitlines()) == 1
+
+    shown = shoal(home, "models", "show", "pair")
+    for line in tuned.stdout.splitlines()[1:]:
+        assert line.strip() in shown.stdout
+
+    pinned = shoal(home, "models", "tune", "pair", "--backend", "openvino-fp32")
+    assert "runs bottomup in openvino-fp32 (pinned)" in pinned.stdout
+
+    out = tmp_path / "out.slp"
+    tracked = shoal(home, "track", video, "-m", "pair", "-o", out, "--frames", "0-19")
+    assert tracked.returncode == 0, tracked.stderr
+    assert out.is_file()
+
+
+def test_a_wrong_request_is_one_line(home: Path, video: Path) -> None:
+    for arguments, words in [
+        (("pair",), "Give a video to measure on, or --backend"),
+        (("pair", video, "--backend", "openvino-fp32"), "not both"),
+        (("pair", "--backend", "tensorrt"), "There is no backend 'tensorrt'"),
+        (("pair", "nowhere.mp4"), "nowhere.mp4"),
+        (("nobody", video), "There is no model 'nobody'"),
+    ]:
+        refused = shoal(home, "models", "tune", *arguments)
+        assert refused.returncode != 0
+        assert words in refused.stderr
+        assert "Traceback" not in refused.stderr
