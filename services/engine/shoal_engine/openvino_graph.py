@@ -80,8 +80,11 @@ class OpenVinoGraph:
         self._compiled: OrderedDict[_Sizes, _Compiled] = OrderedDict()
         with _load_errors(path):
             model = self._core.read_model(path)
-        self.inputs = tuple(_spec(path, port) for port in model.inputs)
-        self.outputs = tuple(_spec(path, port) for port in model.outputs)
+        self.inputs = tuple(_spec(path, port, port.any_name) for port in model.inputs)
+        # OpenVINO drops nodes that pass a value on, and keeps both names for it.
+        self.outputs = tuple(
+            _spec(path, port, name) for port in model.outputs for name in sorted(port.names)
+        )
 
     def run(
         self,
@@ -95,10 +98,11 @@ class OpenVinoGraph:
         arrays = [inputs[spec.name] for spec in self.inputs]
         compiled = self._for_sizes(tuple(array.shape[1:] for array in arrays))
         count = len(arrays[0])
-        made = {
-            port.any_name: np.empty((count, *tuple(port.shape)[1:]), port.element_type.to_dtype())
-            for port in compiled.narrow.outputs
-        }
+        ports = compiled.narrow.outputs
+        made = [
+            np.empty((count, *tuple(port.shape)[1:]), port.element_type.to_dtype())
+            for port in ports
+        ]
         request = compiled.take(wide=wide)
         for image in range(count):
             stopper.check()
@@ -106,7 +110,7 @@ class OpenVinoGraph:
             for index, array in enumerate(arrays):
                 request.set_input_tensor(index, ov.Tensor(array[rows], shared_memory=True))
             # All of them: what an earlier run has bound is gone.
-            for index, array in enumerate(made.values()):
+            for index, array in enumerate(made):
                 request.set_output_tensor(index, ov.Tensor(array[rows], shared_memory=True))
             with stopper.ending(request.cancel):
                 try:
@@ -115,7 +119,10 @@ class OpenVinoGraph:
                 except (RuntimeError, MemoryError) as error:
                     raise run_error(error) from error
         compiled.give_back(request, wide=wide)
-        return [made[name] for name in outputs]
+        named = {
+            name: array for port, array in zip(ports, made, strict=True) for name in port.names
+        }
+        return [named[name] for name in outputs]
 
     def _for_sizes(self, sizes: _Sizes) -> _Compiled:
         with self._compiling:
@@ -165,15 +172,15 @@ def _load_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _spec(path: Path, port: Any) -> TensorSpec:
+def _spec(path: Path, port: Any, name: str) -> TensorSpec:
     datatype = _DATATYPES.get(port.element_type.get_type_name())
     if datatype is None:
         raise FailedPrecondition(
             "MODEL_LOAD_FAILED",
-            f"{path.name} has {port.any_name!r} of type {port.element_type.get_type_name()}, which "
+            f"{path.name} has {name!r} of type {port.element_type.get_type_name()}, which "
             "OpenVINO is not used for; choose backend onnxruntime-fp32.",
             file=path.name,
         )
     shape = port.get_partial_shape()
     lengths = (axis.get_length() if axis.is_static else ANY_LENGTH for axis in shape)
-    return TensorSpec(port.any_name, datatype, tuple(lengths))
+    return TensorSpec(name, datatype, tuple(lengths))

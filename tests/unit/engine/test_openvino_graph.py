@@ -27,7 +27,8 @@ def two_headed() -> bytes:
     weights = np.random.default_rng(0).standard_normal((2, 1, 3, 3)).astype(np.float32)
     return onnx_models.graph(
         [
-            helper.make_node("Conv", ["x", "w"], ["maps"], pads=[1, 1, 1, 1]),
+            helper.make_node("Conv", ["x", "w"], ["values"], pads=[1, 1, 1, 1]),
+            helper.make_node("Identity", ["values"], ["maps"]),
             helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
         ],
         {"x": (FLOAT, ["B", 1, "H", "W"])},
