@@ -60,6 +60,19 @@ check-all: lint ## Also what is slow or needs environments of its own
 bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
 	$(BIN)/python -m tests.benchmarks.throughput
 
+.PHONY: setup-sleap
+setup-sleap: .venv-sleap/.ready ## sleap-nn, to be compared with, in an environment of its own (5.5 GB)
+
+.venv-sleap/.ready:
+	$(PYTHON) -m venv .venv-sleap
+	.venv-sleap/bin/pip install --quiet --disable-pip-version-check sleap-nn==0.3.5 \
+		torch==2.14.1 torchvision==0.29.1 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.32.0
+	@touch $@
+
+.PHONY: bench-sleap
+bench-sleap: setup setup-sleap ## Speed against sleap-nn's, same weights, frames and cores (half an hour)
+	$(BIN)/python -m tests.benchmarks.against_sleap
+
 .PHONY: bench-start
 bench-start: setup ## Time to print the help and to the first inferred frame
 	$(BIN)/python -m tests.benchmarks.start_up
@@ -116,5 +129,5 @@ endif
 
 .PHONY: clean
 clean: ## Remove what the targets above have made
-	rm -rf .venv .venv-backbones demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
+	rm -rf .venv .venv-backbones .venv-sleap demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
 	find protos/shoal -name '*_pb2*.py*' -delete
