@@ -1,0 +1,1 @@
+"""NVIDIA's Triton as one of Shoal's processes."""
