@@ -44,6 +44,8 @@ MODELS = {
 }
 SHORT, MIDDLE, LONG = 100, 256, 1100
 BATCHES = (1, 4, 16)
+PEAK_THRESHOLD = 0.2
+"""Of all contenders; the default of sleap-nn and of these models."""
 
 
 @dataclass
@@ -52,14 +54,16 @@ class Contender:
 
     title: str
     """Who, with which engine, in which precision."""
-    command: Callable[[int, Path], list[str]]
-    """Of a number of frames and the file to write."""
+    command: Callable[[int, int, Path], list[str]]
+    """Of the number of the repeat, that of frames, and the file to write."""
     seconds: dict[int, list[float]] = field(default_factory=dict)
     """Times of the whole command by the number of frames."""
 
-    def run(self, frame_count: int, output: Path, environment: dict[str, str]) -> float:
+    def run(
+        self, repeat: int, frame_count: int, output: Path, environment: dict[str, str]
+    ) -> float:
         """Returns the time of one command, and remembers it."""
-        command = self.command(frame_count, output)
+        command = self.command(repeat, frame_count, output)
         begun = time.perf_counter()
         ended = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False
@@ -80,7 +84,7 @@ def peer(title: str, folders: Sequence[Path], video: Path, batch: int, *more: st
     """Returns sleap-nn with a batch size."""
     models = [word for folder in folders for word in ("-m", str(folder))]
 
-    def command(frame_count: int, output: Path) -> list[str]:
+    def command(repeat: int, frame_count: int, output: Path) -> list[str]:
         return [
             *(str(PEER), "predict", "-i", str(video), *models, "-o", str(output)),
             *("--device", "cpu", "--batch_size", str(batch)),
@@ -94,7 +98,7 @@ def fastest_peer(make: Callable[[int], Contender], count: int, folder: Path) -> 
     """Returns the peer with the batch size that takes the least time for some frames."""
     environment = dict(os.environ)
     contenders = [make(batch) for batch in BATCHES]
-    times = [one.run(count, folder / "warm.slp", environment) for one in contenders]
+    times = [one.run(0, count, folder / "warm.slp", environment) for one in contenders]
     best = contenders[times.index(min(times))]
     best.seconds.clear()
     return best
@@ -103,10 +107,12 @@ def fastest_peer(make: Callable[[int], Contender], count: int, folder: Path) -> 
 def shoal(title: str, model: str, video: Path) -> Contender:
     """Returns `shoal track` with a registered model."""
 
-    def command(frame_count: int, output: Path) -> list[str]:
+    def command(repeat: int, frame_count: int, output: Path) -> list[str]:
         return [
             *(str(SHOAL), "track", str(video), "-m", model, "-o", str(output)),
             *("--tracker", "none", "--frames", f"0-{frame_count - 1}"),
+            # Shoal does not do again what it has done: each repeat is another job, same work.
+            *("--peak-threshold", f"{PEAK_THRESHOLD + repeat * 1e-6:.6f}"),
         ]
 
     return Contender(title, command)
@@ -198,7 +204,7 @@ def measure(kind: str, video: Path, repeat_count: int, counts: tuple[int, int, i
             for count in counts:
                 for number, one in enumerate(contenders):
                     output = folder / f"{number}-{count}-{repeat}.slp"
-                    seconds = one.run(count, output, environment)
+                    seconds = one.run(repeat, count, output, environment)
                     outputs[one.title] = output
                     print(f"  {one.title}: {count} frames in {seconds:.1f} s", flush=True)
         report(kind, contenders, (short, middle, long))
