@@ -53,8 +53,19 @@ test: setup ## Every test that is neither slow nor heavy
 check: lint test ## Everything that CI runs
 
 .PHONY: check-all
-check-all: lint ## Also what is slow or needs environments of its own
+check-all: lint setup-triton ## Also what is slow or needs environments of its own
 	$(BIN)/pytest -q
+
+.PHONY: setup-triton
+setup-triton: .venv-triton/.ready ## Triton for the CPU and what it runs, in an environment of its own
+
+.venv-triton/.ready: services/core/pyproject.toml services/common/pyproject.toml services/engine/pyproject.toml
+	$(PYTHON) -m venv .venv-triton
+	.venv-triton/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 "numpy<2" \
+		onnxruntime==1.32.0 openvino==2026.4.1 hatchling==1.33.0 editables==0.6
+	.venv-triton/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		-e services/core -e services/common -e services/engine
+	@touch $@
 
 .PHONY: bench
 bench: setup ## Throughput and memory against the bare ONNX Runtime forward pass
@@ -129,5 +140,5 @@ endif
 
 .PHONY: clean
 clean: ## Remove what the targets above have made
-	rm -rf .venv .venv-backbones .venv-sleap demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
+	rm -rf .venv .venv-backbones .venv-sleap .venv-triton demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache protos/third_party
 	find protos/shoal -name '*_pb2*.py*' -delete

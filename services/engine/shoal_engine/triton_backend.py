@@ -1,8 +1,9 @@
 """A version's chain in Triton's Python backend: `model.py` of its repository imports this.
 
-Runs in the processes that Triton starts, in an environment that holds Triton and this package;
-`triton_python_backend_utils` is there only. A request's frames are computed one after another on
-one thread, like those of a stream of the embedded engine, so that results are the same.
+Runs in the processes that Triton starts, in an environment that holds Triton and this package.
+`triton_python_backend_utils` is only there, and complete once the model is made. The frames of a
+request are computed one after another on one thread, like those of a stream of the embedded
+engine, so that results are the same.
 
 Axis legend: B frames of a request.
 """
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as triton
 from numpy.typing import NDArray
 
 from shoal_core.errors import Cancelled, InvalidArgument, ResourceExhausted, ShoalError
@@ -21,11 +21,15 @@ from shoal_engine.models import Model
 from shoal_engine.onnx_graph import share_memory
 from shoal_engine.processor import processor_name
 
+
 class TritonPythonModel:
     """One instance of a version; Triton calls it from one thread."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the version in `<model_repository>/<model_version>`."""
+        import triton_python_backend_utils
+
+        self._triton = triton_python_backend_utils
         share_memory()
         folder = Path(args["model_repository"]) / args["model_version"]
         self._model = Model.load(
@@ -46,10 +50,20 @@ class TritonPythonModel:
         try:
             outputs = self._run(request, inputs)
         except ShoalError as error:
-            return triton.InferenceResponse(error=_triton_error(error))
-        return triton.InferenceResponse(
-            [triton.Tensor(name, outputs[name]) for name in request.requested_output_names()]
-        )
+            return self._triton.InferenceResponse(error=self._error(error))
+        tensors = [
+            self._triton.Tensor(name, outputs[name]) for name in request.requested_output_names()
+        ]
+        return self._triton.InferenceResponse(tensors)
+
+    def _error(self, error: ShoalError) -> Any:
+        kinds = self._triton.TritonError
+        codes = {
+            InvalidArgument: kinds.INVALID_ARG,
+            Cancelled: kinds.CANCELLED,
+            ResourceExhausted: kinds.UNAVAILABLE,
+        }
+        return kinds(error.message, codes.get(type(error), kinds.INTERNAL))
 
     def _run(self, request: Any, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         frame_count = self._model.frame_count(inputs)
@@ -61,13 +75,3 @@ class TritonPythonModel:
             part = {name: array[frame : frame + 1] for name, array in inputs.items()}
             parts.append(self._model.run(part, self._outputs, wide=False, stopper=Stopper()))
         return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
-
-
-def _triton_error(error: ShoalError) -> Any:
-    # Triton puts these names into its module when the model is there.
-    codes = {
-        InvalidArgument: triton.TritonError.INVALID_ARG,
-        Cancelled: triton.TritonError.CANCELLED,
-        ResourceExhausted: triton.TritonError.UNAVAILABLE,
-    }
-    return triton.TritonError(error.message, codes.get(type(error), triton.TritonError.INTERNAL))

@@ -1,6 +1,8 @@
 """The process of shoal-serving: the only place that builds its parts."""
 
+import os
 from datetime import UTC, datetime
+from typing import assert_never
 
 from shoal.serving.v1 import serving_pb2_grpc
 from shoal_common.inference.client import InferenceClient
@@ -11,10 +13,12 @@ from shoal_serving.config import ServingConfig
 from shoal_serving.conversion import QUANTIZATION, Conversion, ConversionLimits
 from shoal_serving.deployments import Deployments
 from shoal_serving.engine_control import EngineControl
+from shoal_serving.engine_layout import EngineLayout, SharedLayout, TritonLayout
 from shoal_serving.imports import Imports, converter_hash
 from shoal_serving.registry import Registry
 from shoal_serving.service import ServingService
 from shoal_serving.trials import Trials
+from shoal_serving.triton_repository import TritonLimits, TritonRepository
 from shoal_serving.tuner import Tuner
 
 SERVICE_NAME = "shoal.serving.v1.ServingService"
@@ -35,8 +39,9 @@ async def build(
     limits = ConversionLimits(
         seconds=config.import_timeout_seconds, memory_bytes=config.import_memory_limit_bytes
     )
+    layout = _layout(config, registry)
     engine = EngineControl(
-        client, target=config.engine_target, wait_seconds=config.engine_wait_seconds
+        client, layout, target=config.engine_target, wait_seconds=config.engine_wait_seconds
     )
     deployments = Deployments(registry=registry, engine=engine, poll_seconds=poll_seconds)
     service = ServingService(
@@ -52,9 +57,11 @@ async def build(
             client=client,
             trials=Trials(registry=registry, client=client, engine=engine),
             quantization=Conversion(limits, QUANTIZATION, task="tuning"),
+            is_possible=config.engine == "embedded",
         ),
         deployments=deployments,
         roots=AllowedRoots(config.allowed_roots),
+        layout=layout,
         engine_target=config.engine_target,
     )
 
@@ -77,6 +84,18 @@ async def build(
         .run_beside(deployments.end_watches_on_stop)
         .on_stop(close)
     )
+
+
+def _layout(config: ServingConfig, registry: Registry) -> EngineLayout:
+    match config.engine:
+        case "embedded":
+            return SharedLayout()
+        case "triton":
+            count = config.triton_instance_count or len(os.sched_getaffinity(0))
+            repository = TritonRepository(config.home / "models" / "triton", TritonLimits(count))
+            return TritonLayout(registry=registry, repository=repository)
+        case _:
+            assert_never(config.engine)
 
 
 def main() -> None:

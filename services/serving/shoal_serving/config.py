@@ -2,8 +2,11 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from shoal_common.config import ServerConfig, require_at_least
+
+EngineKind = Literal["embedded", "triton"]
 
 _LEAST_IMPORT_MEMORY_BYTES = 512 * 2**20
 """Libraries alone take 300 MiB of address space."""
@@ -21,6 +24,11 @@ class ServingConfig(ServerConfig):
     """Shoal's folder of durable state, on a local disk; the registry lies in `models` below."""
     engine_target: str = "127.0.0.1:8001"
     """host:port or unix:/path of the Open Inference engine that serves the registry."""
+    engine: EngineKind = "embedded"
+    """`embedded` serves the registry's own folder; for `triton` a repository of Triton's is kept in
+    `models/triton` beside it."""
+    triton_instance_count: int = 0
+    """Processes of Triton's that compute a model; 0: as many as this process may use cores."""
     allowed_roots: tuple[str, ...] = ()
     """Folders that model folders may be imported from."""
     import_timeout_seconds: float = 300.0
@@ -36,4 +44,5 @@ class ServingConfig(ServerConfig):
             import_timeout_seconds=1.0,
             import_memory_limit_bytes=_LEAST_IMPORT_MEMORY_BYTES,
             engine_wait_seconds=0.1,
+            triton_instance_count=0,
         )

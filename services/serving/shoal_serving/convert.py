@@ -2,6 +2,7 @@
 
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal_common.convert import skeleton_message
+from shoal_serving.engine_layout import Place
 from shoal_serving.registry import Model, Version
 
 
@@ -38,11 +39,13 @@ def alias_message(model_id: str, alias: str, number: int) -> pb.Alias:
     )
 
 
-def deployment_message(version: Version, engine_target: str) -> pb.WatchDeploymentResponse:
+def deployment_message(
+    version: Version, place: Place, engine_target: str
+) -> pb.WatchDeploymentResponse:
     """Returns where a version that is loaded can be reached."""
     return pb.WatchDeploymentResponse(
         engine_target=engine_target,
-        engine_model=version.model,
-        engine_version=str(version.number),
+        engine_model=place.model,
+        engine_version=place.version,
         version=version_message(version),
     )

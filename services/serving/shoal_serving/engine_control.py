@@ -11,6 +11,7 @@ from shoal_core.errors import (
     ShoalError,
     Unavailable,
 )
+from shoal_serving.engine_layout import EngineLayout
 from shoal_serving.registry import Version
 
 logger = logging.getLogger(__name__)
@@ -21,9 +22,12 @@ _RETRY_SECONDS = 0.1
 class EngineControl:
     """Loads and unloads models of the registry on one engine."""
 
-    def __init__(self, client: InferenceClient, *, target: str, wait_seconds: float) -> None:
+    def __init__(
+        self, client: InferenceClient, layout: EngineLayout, *, target: str, wait_seconds: float
+    ) -> None:
         """Takes a client of the engine at `target`, and the time that it has to come up."""
         self._client = client
+        self._layout = layout
         self._target = target
         self._wait_seconds = wait_seconds
 
@@ -33,11 +37,12 @@ class EngineControl:
         Raises:
             Unavailable: ENGINE_UNAVAILABLE when no engine answers in time.
         """
+        place = self._layout.place(version)
         try:
             async with asyncio.timeout(self._wait_seconds):
                 while True:
                     try:
-                        return await self._client.model_ready(version.model, str(version.number))
+                        return await self._client.model_ready(place.model, place.version)
                     except NotFound:
                         return False
                     except Unavailable:
@@ -52,8 +57,10 @@ class EngineControl:
             Unavailable: ENGINE_UNAVAILABLE when the engine goes away or hangs meanwhile.
             FailedPrecondition: MODEL_LOAD_FAILED when it refuses the model.
         """
+        place = self._layout.place(version)
+        await asyncio.to_thread(self._layout.prepare, version)
         try:
-            await self._client.load_model(version.model, str(version.number))
+            await self._client.load_model(place.model, place.load_version)
         except (Unavailable, DeadlineExceeded) as error:
             raise self._gone(version) from error
         except ShoalError as error:
@@ -68,9 +75,12 @@ class EngineControl:
             ShoalError: What the engine answered.
         """
         try:
-            await self._client.unload_model(model_id)
+            for model in self._layout.models(model_id):
+                await self._client.unload_model(model)
         except (Unavailable, NotFound) as error:
             logger.info("nothing to unload of %s: %s", model_id, error.message)
+        finally:
+            await asyncio.to_thread(self._layout.remove, model_id)
 
     def _gone(self, version: Version) -> Unavailable:
         return Unavailable(

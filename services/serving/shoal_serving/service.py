@@ -14,6 +14,7 @@ from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument
 from shoal_serving import convert
 from shoal_serving.deployments import Deployments
+from shoal_serving.engine_layout import EngineLayout
 from shoal_serving.imports import Imports
 from shoal_serving.registry import Registry, check_model_id
 from shoal_serving.tuner import Tuner, check_backend
@@ -30,6 +31,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         tuner: Tuner,
         deployments: Deployments,
         roots: AllowedRoots,
+        layout: EngineLayout,
         engine_target: str,
     ) -> None:
         self._registry = registry
@@ -37,6 +39,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         self._tuner = tuner
         self._deployments = deployments
         self._roots = roots
+        self._layout = layout
         self._engine_target = engine_target
 
     async def ImportModel(
@@ -131,7 +134,8 @@ class ServingService(pb_grpc.ServingServiceServicer):
     ) -> AsyncIterator[pb.WatchDeploymentResponse]:
         """Streams where a deployment can be reached."""
         async for version in self._deployments.watch(request.name):
-            yield convert.deployment_message(version, self._engine_target)
+            place = self._layout.place(version)
+            yield convert.deployment_message(version, place, self._engine_target)
 
     def _folders(self, uris: Any) -> dict[str, Path]:
         if not uris:

@@ -29,7 +29,7 @@ from shoal_engine.triton_backend import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''
-_DATA_TYPES = {
+_DATA_TYPES: dict[int, int] = {
     TensorProto.UINT8: pb.TYPE_UINT8,
     TensorProto.INT32: pb.TYPE_INT32,
     TensorProto.INT64: pb.TYPE_INT64,
@@ -68,32 +68,32 @@ class TritonRepository:
         self._limits = limits
         folder.mkdir(parents=True, exist_ok=True)
 
-    def place(self, model_id: str, number: int, version: Path) -> str:
-        """Returns the name of Triton's model for a version, which is written if it is new.
-
-        Args:
-            model_id: The model.
-            number: Of the version.
-            version: The version's folder.
-        """
-        name = f"{model_id}@{number}"
+    def add(self, name: str, version: Path) -> None:
+        """Writes Triton's model of that name for a version's folder, unless it is there."""
         target = self._folder / name
-        if not target.is_dir():
-            staged = self._folder / f".{uuid.uuid4().hex}"
-            try:
-                write_model(staged, name, version, self._limits)
-                staged.rename(target)
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
-        return name
+        if _is_of(target, version):
+            return
+        staged = self._folder / f".{uuid.uuid4().hex}"
+        try:
+            write_model(staged, name, version, self._limits)
+            self.remove(name)  # of a version that was deleted while Triton was not there
+            staged.rename(target)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
 
-    def names(self, model_id: str) -> list[str]:
-        """Returns the names of Triton's models for the versions of a model."""
-        return sorted(path.name for path in self._folder.glob(f"{model_id}@*"))
+    def names(self, prefix: str) -> list[str]:
+        """Returns the models whose names begin so."""
+        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith(prefix))
 
     def remove(self, name: str) -> None:
         """Removes one of Triton's models."""
         shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _is_of(model: Path, version: Path) -> bool:
+    """Whether a model of Triton's was made of this version: their files are the same ones."""
+    linked = model / ENGINE_VERSION / CONTRACT_FILE
+    return linked.is_file() and linked.samefile(version / CONTRACT_FILE)
 
 
 def write_model(folder: Path, name: str, version: Path, limits: TritonLimits) -> None:
@@ -148,7 +148,7 @@ def _graph(version: Path) -> onnx.GraphProto:
 
 
 def _data_type(port: onnx.ValueInfoProto) -> int:
-    return _DATA_TYPES[port.type.tensor_type.elem_type]
+    return _DATA_TYPES[int(port.type.tensor_type.elem_type)]
 
 
 def _dims(port: onnx.ValueInfoProto) -> list[int]:

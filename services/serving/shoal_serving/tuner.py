@@ -59,22 +59,26 @@ class Tuner:
         client: InferenceClient,
         trials: Trials,
         quantization: Conversion,
+        is_possible: bool,
     ) -> None:
-        """Takes the registry, the engine, and the child that makes INT8 networks."""
+        """Takes the registry, the engine (and whether it can), and the child that makes INT8."""
         self._registry = registry
         self._client = client
         self._trials = trials
         self._quantization = quantization
+        self._is_possible = is_possible
         self._turn = asyncio.Lock()
 
     async def tune(self, version: Version, frames_FHWC: Frames) -> Version:
         """Chooses the fastest backend that passes the gate, for each network; returns the version.
 
         Raises:
-            FailedPrecondition: CENTROIDS_NEEDED of a model that runs on given centroids;
+            FailedPrecondition: TUNING_UNSUPPORTED by Triton; CENTROIDS_NEEDED of a model that
+                runs on given centroids;
                 NOTHING_TO_COMPARE when no animal is in the frames; NOTHING_TO_CALIBRATE.
             ShoalError: What the engine or the quantisation says.
         """
+        self._check_engine()
         _check_frames(version, frames_FHWC)
         async with self._turn:
             workspace = await asyncio.to_thread(self._registry.new_workspace)
@@ -90,14 +94,23 @@ class Tuner:
         """Runs every network of a version in one backend, on any processor; returns the version.
 
         Raises:
-            FailedPrecondition: MODEL_LOAD_FAILED when the engine cannot run it so; INT8 needs the
-                networks of an earlier `tune`.
+            FailedPrecondition: TUNING_UNSUPPORTED by Triton; MODEL_LOAD_FAILED when the engine
+                cannot run it so; INT8 needs the networks of an earlier `tune`.
         """
+        self._check_engine()
         async with self._turn:
             tuning = Tuning(ANY_PROCESSOR, dict.fromkeys(self._network_names(version), backend))
             async with self._trials.loaded(version, tuning, {}):
                 pass
             return await asyncio.to_thread(self._registry.set_tuning, version, tuning, {})
+
+    def _check_engine(self) -> None:
+        if not self._is_possible:
+            raise FailedPrecondition(
+                "TUNING_UNSUPPORTED",
+                "Models on Triton run as they were when they were loaded; tune them on an ensemble "
+                "with the embedded engine on this machine, then start Triton.",
+            )
 
     def _network_names(self, version: Version) -> dict[str, str]:
         """Returns the file of each network by the name of its step."""

@@ -1,5 +1,6 @@
 """Runs Triton until it is told to stop, or the parent has gone."""
 
+import ctypes
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ from shoal_core.errors import ShoalError
 from shoal_triton.config import TritonConfig
 from shoal_triton.installation import Installation
 
+_PR_SET_PDEATHSIG = 1
 _KILL_AFTER_SECONDS = 10.0
 """Time beyond the drain after which a server that does not end is killed."""
 
@@ -52,6 +54,7 @@ def run(config: TritonConfig, *, lifeline: bool) -> int:
             server_command(installation, config, backends),
             env=installation.process_environment(os.environ),
             stdin=subprocess.DEVNULL,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 -- no thread has been started yet
         )
         is_told = threading.Event()
 
@@ -66,6 +69,11 @@ def run(config: TritonConfig, *, lifeline: bool) -> int:
             threading.Thread(target=_wait_for_parent, args=(stop,), daemon=True).start()
         status = process.wait()
         return 0 if is_told.is_set() else status
+
+
+def _end_with_parent() -> None:
+    """Has the kernel end the server when this process is killed: it would keep the port."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _wait_for_parent(stop: Callable[[], None]) -> None:

@@ -34,7 +34,10 @@ def check_health(target: str, *, timeout_s: float, wait: bool = False) -> Health
                 health = _health(response)
                 if health is Health.SERVING:
                     break
-        except grpc.RpcError:
+        except grpc.RpcError as error:
+            if wait and error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                # Triton answers checks, and cannot be watched.
+                return check_health(target, timeout_s=timeout_s)
             return health  # the last that was heard
     return health
 

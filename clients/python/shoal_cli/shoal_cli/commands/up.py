@@ -34,6 +34,19 @@ def add_to(commands: "Commands") -> None:
         metavar="DIR",
         help="folder whose files callers may name; may be repeated (your home folder)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("embedded", "triton"),
+        default="embedded",
+        help="what runs the models: Shoal's own engine, or NVIDIA's Triton (embedded)",
+    )
+    parser.add_argument(
+        "--triton-environment",
+        type=Path,
+        default=Path(".venv-triton"),
+        metavar="DIR",
+        help="virtual environment that Triton is installed in (.venv-triton)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -46,8 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     home = current_home()
     roots = [root.resolve() for root in arguments.roots or [Path.home()]]
+    is_triton = arguments.engine == "triton"
     specification = machine_specification(
-        home, arguments.command_line, arguments.first_port, arguments.engine_port, roots
+        home,
+        arguments.command_line,
+        arguments.first_port,
+        arguments.engine_port,
+        roots,
+        triton=arguments.triton_environment.absolute() if is_triton else None,
     )
     home.create()
     ensemble = LaunchedEnsemble(specification)

@@ -45,6 +45,11 @@ class Home:
         return self.folder / "models" / "repository"
 
     @property
+    def triton_repository(self) -> Path:
+        """What Triton loads from; serving writes it."""
+        return self.folder / "models" / "triton"
+
+    @property
     def is_full(self) -> bool:
         """Whether the disk has no room for services to write what they must."""
         return shutil.disk_usage(self.folder).free < LEAST_FREE_BYTES

@@ -91,13 +91,26 @@ def ensemble(home: Home, names: Sequence[str], command: str) -> Iterator[Ensembl
 
 
 def machine_specification(
-    home: Home, command: str, first_port: int, engine_port: int, allowed_roots: Sequence[Path]
+    home: Home,
+    command: str,
+    first_port: int,
+    engine_port: int,
+    allowed_roots: Sequence[Path],
+    triton: Path | None = None,
 ) -> Specification:
     """Returns the ensemble of `shoal up`: every service, on TCP ports of this machine.
 
+    Args:
+        home: The folder of everything durable.
+        command: The command line, for people.
+        first_port: Of the services, from here on.
+        engine_port: Of the engine.
+        allowed_roots: Folders whose files callers may name.
+        triton: Virtual environment of the Triton that is the engine; None: the embedded one is.
+
     Raises:
-        FailedPrecondition: HOME_LOCKED, PORT_IN_USE, SERVICE_NOT_INSTALLED or
-            PLATFORM_UNSUPPORTED.
+        FailedPrecondition: HOME_LOCKED, PORT_IN_USE, SERVICE_NOT_INSTALLED, TRITON_NOT_INSTALLED
+            or PLATFORM_UNSUPPORTED.
         InvalidArgument: CONFIG_INVALID.
     """
     require_unix()
@@ -116,12 +129,15 @@ def machine_specification(
             )
     settings = read_settings(home)
     roots = [str(root) for root in allowed_roots]
+    services = roles.services(roles.ALL_SERVICES, targets, home, roots, settings.services)
+    if triton is not None:
+        services = roles.on_triton(services, home, triton)
     return Specification(
         mode="machine",
         command=command,
         home=home.folder,
         socket_folder=None,
-        services=roles.services(roles.ALL_SERVICES, targets, home, roots, settings.services),
+        services=services,
         supervision=settings.supervision,
     )
 

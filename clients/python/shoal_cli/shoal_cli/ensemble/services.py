@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from shoal_cli.ensemble.home import Home
@@ -82,6 +83,42 @@ def services(
         _service(name, targets[name], {**wired[name], **own_settings.get(name, {})})
         for name in names
     )
+
+
+def on_triton(ensemble: Sequence[Service], home: Home, environment: Path) -> tuple[Service, ...]:
+    """Returns the services with Triton in the engine's place.
+
+    Args:
+        ensemble: Services of `services`, on TCP ports.
+        home: The folder of everything durable.
+        environment: Virtual environment that Triton is installed in.
+
+    Raises:
+        FailedPrecondition: SERVICE_NOT_INSTALLED, or TRITON_NOT_INSTALLED when that is none.
+    """
+    _check_installed(["triton"])
+    if not (environment / "bin" / "python").exists():
+        raise FailedPrecondition(
+            "TRITON_NOT_INSTALLED",
+            f"There is no virtual environment {environment} with Triton; run `make setup-triton`, "
+            "or name one with --triton-environment.",
+            path=environment,
+        )
+    return tuple(_on_triton(service, home, environment) for service in ensemble)
+
+
+def _on_triton(service: Service, home: Home, environment: Path) -> Service:
+    match service.name:
+        case "engine":
+            own = {
+                "model_repository": str(home.triton_repository),
+                "environment": str(environment),
+            }
+            return replace(_service("triton", service.target, own), name="engine")
+        case "serving":
+            return replace(service, settings=(*service.settings, 'engine="triton"'))
+        case _:
+            return service
 
 
 def _service(name: str, target: str, own: Mapping[str, object]) -> Service:
