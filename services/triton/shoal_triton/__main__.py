@@ -18,6 +18,8 @@ from shoal_triton.config import TritonConfig
 from shoal_triton.installation import Installation
 
 _PR_SET_PDEATHSIG = 1
+_UNLOAD_SECONDS = 4.0
+"""Time that the models' processes take to end once no request runs."""
 _KILL_AFTER_SECONDS = 10.0
 """Time beyond the drain after which a server that does not end is killed."""
 
@@ -35,7 +37,7 @@ def server_command(
         f"--grpc-port={config.port}",
         "--allow-http=false",
         "--allow-metrics=false",
-        f"--exit-timeout-secs={math.ceil(config.drain_seconds)}",
+        f"--exit-timeout-secs={math.ceil(config.drain_seconds + _UNLOAD_SECONDS)}",
         "--log-warning=true",
     ]
 
