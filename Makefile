@@ -100,6 +100,10 @@ concurrency: setup ## 16 live sessions and two jobs at once against each of them
 bench-live: setup ## Latency of live frames beside two batch jobs, with and without their priority
 	$(BIN)/python -m tests.benchmarks.live_latency
 
+.PHONY: bench-transport
+bench-transport: setup ## From a frame in the ring to the result in the client, minus the forward pass
+	$(BIN)/python -m tests.benchmarks.transport
+
 .PHONY: accuracy
 accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predictions and torch
 	$(BIN)/python -m tests.benchmarks.accuracy
