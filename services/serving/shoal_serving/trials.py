@@ -41,6 +41,7 @@ class Trials:
             networks: Files that it needs beside its own, by name.
 
         Raises:
+            NotFound: MODEL_NOT_FOUND or VERSION_NOT_FOUND when it has been deleted meanwhile.
             ShoalError: What the engine says, for example that it cannot load it.
         """
         trial = f"{TRIAL_PREFIX}{uuid.uuid4().hex}"
@@ -55,6 +56,7 @@ class Trials:
     def _fill(
         self, folder: Path, version: Version, tuning: Tuning, networks: Mapping[str, Path]
     ) -> None:
+        self._registry.resolve(version.name)  # it may have been deleted meanwhile
         staged = self._registry.new_workspace()
         try:
             for source in self._registry.folder(version).iterdir():

@@ -31,7 +31,7 @@ from shoal_common.inference.tuning import (
     Tuning,
     quantized_file,
 )
-from shoal_core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from shoal_core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, ShoalError
 from shoal_core.pose import FramePoses
 from shoal_serving.agreement import Disagreement, agreement
 from shoal_serving.conversion import Conversion
@@ -73,6 +73,7 @@ class Tuner:
         """Chooses the fastest backend that passes the gate, for each network; returns the version.
 
         Raises:
+            NotFound: MODEL_NOT_FOUND or VERSION_NOT_FOUND when it has been deleted meanwhile.
             FailedPrecondition: TUNING_UNSUPPORTED by Triton; CENTROIDS_NEEDED of a model that
                 runs on given centroids;
                 NOTHING_TO_COMPARE when no animal is in the frames; NOTHING_TO_CALIBRATE.
@@ -87,6 +88,10 @@ class Tuner:
                 race = _Race(self._client, self._trials, version, frames_FHWC, networks)
                 tuning = await race.run(self._network_names(version))
                 return await self._set(version, tuning, networks)
+            except ShoalError:
+                # Where it was deleted meanwhile, that is the reason.
+                await asyncio.to_thread(self._registry.resolve, version.name)
+                raise
             finally:
                 await asyncio.to_thread(self._registry.discard, workspace)
 
@@ -203,6 +208,8 @@ class _Race:
             refused = replace(outcome, refusal=f"it {disagreement.problem}")
             return _with_parity(refused, disagreement.parity)
         except (FailedPrecondition, InvalidArgument, ResourceExhausted) as error:
+            if error.reason == "ENGINE_BUSY":
+                raise  # that says nothing about the backend
             return replace(outcome, refusal=error.message)
 
     async def _poses(self, trial: str) -> list[FramePoses]:

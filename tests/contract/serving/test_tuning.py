@@ -219,3 +219,16 @@ async def test_names_of_trials_are_not_for_models(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ensemble.stub.ImportModel(request)
     assert isinstance(from_rpc_error(caught.value, "serving"), InvalidArgument)
+
+
+async def test_a_model_that_is_deleted_meanwhile_is_not_found(
+    start: Callable[..., Any], shared_data: Path
+) -> None:
+    ensemble = await start()
+    await ensemble.import_(shared_data / "models" / BOTTOM_UP[0])
+    tuning = asyncio.create_task(ensemble.refusal(frames=tensor(frames(shared_data, 1))))
+    while not list(ensemble.staging.iterdir()):
+        await ensemble.stub.GetModel(pb.GetModelRequest(name=NAME))
+    await ensemble.stub.DeleteModel(pb.DeleteModelRequest(name=NAME))
+    assert (await tuning).reason == "MODEL_NOT_FOUND"
+    assert ensemble.leftovers() == []
