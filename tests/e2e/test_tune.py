@@ -38,3 +38,26 @@ def test_a_wrong_request_is_one_line(home: Path, video: Path) -> None:
         assert refused.returncode != 0
         assert words in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_an_alias_is_promoted_and_rolled_back(home: Path, shared_data: Path) -> None:
+    other = shared_data / "models" / "minimal_instance.UNet.centroid"
+    assert shoal(home, "models", "import", other, "--name", "pair").returncode == 0
+    for arguments, answer in [
+        (("promote", "pair", "staging"), "pair@staging → version 2"),
+        (("promote", "pair", "prod", "--version", "1"), "pair@prod → version 1"),
+        (("promote", "pair@staging", "prod"), "pair@prod → version 2 (before: 1)"),
+        (("rollback", "pair@prod"), "pair@prod → version 1"),
+    ]:
+        done = shoal(home, "models", *arguments)
+        assert done.stdout.strip() == answer, done.stderr
+    for arguments, words in [
+        (("rollback", "pair@prod"), "has named version 1 only"),
+        (("rollback", "pair"), "write pair@prod"),
+        (("promote", "pair@nothing", "prod"), "has no alias 'nothing'"),
+        (("promote", "pair", "prod", "--version", "9"), "no version 9"),
+    ]:
+        refused = shoal(home, "models", *arguments)
+        assert refused.returncode != 0
+        assert words in refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -30,9 +30,15 @@ class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
         self.load_started = asyncio.Event()
         self.load_counts: Counter[str] = Counter()
         self.unload_counts: Counter[str] = Counter()
+        self.unloaded = asyncio.Event()
         self._repository = repository
         self._loaded: set[tuple[str, str]] = set()
         self._server: grpc.aio.Server | None = None
+
+    @property
+    def loaded(self) -> set[tuple[str, str]]:
+        """Models and versions that are loaded."""
+        return set(self._loaded)
 
     async def start(self) -> None:
         """Listens, with nothing loaded."""
@@ -69,7 +75,13 @@ class FakeEngine(pb_grpc.GRPCInferenceServiceServicer):
         return pb.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Any, context: Context) -> Any:
-        """Forgets a model."""
+        """Forgets a model, or the version of parameter `version`."""
         self.unload_counts[request.model_name] += 1
-        self._loaded = {key for key in self._loaded if key[0] != request.model_name}
+        version = request.parameters["version"].string_param
+        self._loaded = {
+            key
+            for key in self._loaded
+            if key[0] != request.model_name or version not in ("", key[1])
+        }
+        self.unloaded.set()
         return pb.RepositoryModelUnloadResponse()

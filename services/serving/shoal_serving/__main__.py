@@ -43,7 +43,12 @@ async def build(
     engine = EngineControl(
         client, layout, target=config.engine_target, wait_seconds=config.engine_wait_seconds
     )
-    deployments = Deployments(registry=registry, engine=engine, poll_seconds=poll_seconds)
+    deployments = Deployments(
+        registry=registry,
+        engine=engine,
+        poll_seconds=poll_seconds,
+        grace_seconds=config.unload_grace_seconds,
+    )
     service = ServingService(
         registry=registry,
         imports=Imports(
@@ -82,6 +87,7 @@ async def build(
         # Without an engine the registry still answers, and watchers wait.
         .depends_on("engine", client.channel)
         .run_beside(deployments.end_watches_on_stop)
+        .run_beside(deployments.unload_left)
         .on_stop(close)
     )
 

@@ -35,6 +35,9 @@ class ServingConfig(ServerConfig):
     """Time that one import may take."""
     import_memory_limit_bytes: int = 8 * 2**30
     """Address space that one import may take."""
+    unload_grace_seconds: float = 60.0
+    """A version that nobody watches any more stays loaded for so long, for requests that run and
+    for watchers that come back."""
     engine_wait_seconds: float = 20.0
     """Time that an engine which cannot be reached has to come up, for example at the start."""
 
@@ -43,6 +46,7 @@ class ServingConfig(ServerConfig):
             self,
             import_timeout_seconds=1.0,
             import_memory_limit_bytes=_LEAST_IMPORT_MEMORY_BYTES,
+            unload_grace_seconds=0.0,
             engine_wait_seconds=0.1,
             triton_instance_count=0,
         )

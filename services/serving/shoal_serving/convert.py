@@ -1,5 +1,7 @@
 """Protobuf ↔ the registry's types."""
 
+from collections.abc import Sequence
+
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal_common.convert import skeleton_message
 from shoal_serving.engine_layout import Place
@@ -12,7 +14,7 @@ def model_message(model: Model) -> pb.Model:
         name=f"models/{model.model_id}",
         versions=[version_message(version) for version in model.versions],
         aliases=[
-            alias_message(model.model_id, alias, number) for alias, number in model.aliases.items()
+            alias_message(model.model_id, alias, named) for alias, named in model.aliases.items()
         ],
     )
 
@@ -31,11 +33,11 @@ def version_message(version: Version) -> pb.ModelVersion:
     return message
 
 
-def alias_message(model_id: str, alias: str, number: int) -> pb.Alias:
-    """Returns the wire form of an alias."""
+def alias_message(model_id: str, alias: str, named: Sequence[int]) -> pb.Alias:
+    """Returns the wire form of an alias, and of the versions that it has named, oldest first."""
+    *earlier, present = (f"models/{model_id}/versions/{number}" for number in named)
     return pb.Alias(
-        name=f"models/{model_id}/aliases/{alias}",
-        version=f"models/{model_id}/versions/{number}",
+        name=f"models/{model_id}/aliases/{alias}", version=present, earlier_versions=earlier
     )
 
 

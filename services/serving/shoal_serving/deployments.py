@@ -1,13 +1,16 @@
 """What is loaded on the engine for whom, and keeping it loaded."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from shoal_common import deadlines
-from shoal_core.errors import Unavailable
+from shoal_core.errors import ShoalError, Unavailable
 from shoal_serving.registry import Registry, Version
+
+logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -21,26 +24,39 @@ class Engine(Protocol):
         """Loads a version and returns when it is ready."""
         ...
 
+    async def unload_version(self, version: Version) -> None:
+        """Unloads one version; requests that run end normally."""
+        ...
+
     async def unload(self, model_id: str) -> None:
         """Unloads every version of a model."""
         ...
 
 
-@dataclass
+@dataclass(eq=False)
 class _Loaded:
     """One version on the engine, as its watchers share it."""
 
+    version: Version
     load_count: int = 0
     """Loads so far; watchers tell by it that the engine has come back."""
     check: asyncio.Task[None] | None = None
     """The check, and load where needed, that runs now or ran last."""
+    watcher_count: int = 0
+    """Watchers that were told of it, or are about to be."""
+    left_s: float = 0.0
+    """When the last of them left, by the event loop's clock."""
 
 
 class Deployments:
     """Loads versions that are watched, once for all watchers, and again after a restart."""
 
-    def __init__(self, *, registry: Registry, engine: Engine, poll_seconds: float) -> None:
+    def __init__(
+        self, *, registry: Registry, engine: Engine, poll_seconds: float, grace_seconds: float
+    ) -> None:
+        """Takes the time between two looks at things, and that before a version is unloaded."""
         self._registry = registry
+        self._grace_seconds = grace_seconds
         self._engine = engine
         self._poll_seconds = poll_seconds
         self._loaded: dict[tuple[str, int], _Loaded] = {}
@@ -49,7 +65,7 @@ class Deployments:
 
     @property
     def watched_version_count(self) -> int:
-        """Versions that are, or were, watched and kept loaded."""
+        """Versions that are watched, or were within the grace, and kept loaded."""
         return len(self._loaded)
 
     def registry_changed(self) -> None:
@@ -69,15 +85,39 @@ class Deployments:
             FailedPrecondition: MODEL_LOAD_FAILED.
         """
         seen: tuple[str, int] | None = None
-        while not self._is_stopping:
-            changed = self._changed
-            version = await asyncio.to_thread(self._registry.resolve, name)
-            state = (version.name, await self._make_ready(version))
-            if state != seen:
-                seen = state
-                yield version
-            await _wait_for(changed, self._poll_seconds)
+        held: list[_Loaded] = []
+        try:
+            while not self._is_stopping:
+                changed = self._changed
+                version = await asyncio.to_thread(self._registry.resolve, name)
+                loaded = self._hold(version, held)
+                state = (version.name, await self._make_ready(loaded))
+                if state != seen:
+                    seen = state
+                    yield version
+                    # Whoever watches knows now: nothing new is asked of what was before.
+                    _let_go(held[:-1])
+                    del held[:-1]
+                await _wait_for(changed, self._poll_seconds)
+        finally:
+            _let_go(held)
         raise _stopping()
+
+    async def unload_left(self) -> None:
+        """Unloads what nobody has watched for the grace period; never returns."""
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            latest_s = asyncio.get_running_loop().time() - self._grace_seconds
+            for key, loaded in list(self._loaded.items()):
+                if loaded.watcher_count == 0 and loaded.left_s <= latest_s:
+                    del self._loaded[key]
+                    await self._unload_version(loaded.version)
+
+    async def _unload_version(self, version: Version) -> None:
+        try:
+            await self._engine.unload_version(version)
+        except ShoalError as error:
+            logger.warning("%s stays on the engine: %s", version.name, error.message)
 
     async def reload(self, version: Version) -> None:
         """Has a version that is loaded run as it is tuned now; requests that run end normally."""
@@ -102,14 +142,21 @@ class Deployments:
                 check.cancel()
             self.registry_changed()
 
-    async def _make_ready(self, version: Version) -> int:
-        """Returns how often the version has been loaded, once it is ready.
+    def _hold(self, version: Version, held: list[_Loaded]) -> _Loaded:
+        """Returns the version as its watchers share it; it stays while it is in `held`."""
+        loaded = self._loaded.setdefault((version.model, version.number), _Loaded(version))
+        if loaded not in held[-1:]:
+            loaded.watcher_count += 1
+            held.append(loaded)
+        return loaded
+
+    async def _make_ready(self, loaded: _Loaded) -> int:
+        """Returns how often a version has been loaded, once it is ready.
 
         Watchers share the check: one that leaves does not end it for the others.
         """
-        loaded = self._loaded.setdefault((version.model, version.number), _Loaded())
         if loaded.check is None or loaded.check.done():
-            loaded.check = asyncio.create_task(self._check(version, loaded))
+            loaded.check = asyncio.create_task(self._check(loaded.version, loaded))
             loaded.check.add_done_callback(_take_note)
         check = loaded.check  # another watcher may begin the next one before this one goes on
         await asyncio.wait([check])
@@ -123,6 +170,12 @@ class Deployments:
             if not await self._engine.is_ready(version):
                 await self._engine.load(version)
                 loaded.load_count += 1
+
+
+def _let_go(held: Sequence[_Loaded]) -> None:
+    for loaded in held:
+        loaded.watcher_count -= 1
+        loaded.left_s = asyncio.get_running_loop().time()
 
 
 def _stopping() -> Unavailable:

@@ -68,6 +68,18 @@ class EngineControl:
         if not await self.is_ready(version):
             raise self._gone(version)  # what answers now has loaded nothing: it is another one
 
+    async def unload_version(self, version: Version) -> None:
+        """Unloads one version; an engine that does not run has nothing to unload.
+
+        Raises:
+            ShoalError: What the engine answered.
+        """
+        place = self._layout.place(version)
+        try:
+            await self._client.unload_model(place.model, place.load_version)
+        except (Unavailable, NotFound) as error:
+            logger.info("nothing to unload of %s: %s", version.name, error.message)
+
     async def unload(self, model_id: str) -> None:
         """Unloads every version of a model; an engine that does not run has nothing to unload.
 

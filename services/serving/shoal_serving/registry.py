@@ -3,7 +3,7 @@
     repository/<model>/<version>/               what the engine serves: chain, contract, graphs
     repository/<model>/<version>/version.json   where it came from and when
     repository/<model>/<version>/tuning.json    what its networks run in; the one thing that changes
-    repository/<model>/aliases.json             alias → version
+    repository/<model>/aliases.json             alias → versions, the present one last
     staging/                                    half-made things; swept at start
     repository/shoal-trial-…/1/                 a version as it is tried, see `trials`
     lock                                        held by the one process that may write
@@ -26,7 +26,14 @@ from shoal_common.folder_lock import FolderLock
 from shoal_common.inference.chain import CONTRACT_FILE
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.tuning import TUNING_FILE, Tuning
-from shoal_core.errors import DataLoss, InvalidArgument, NotFound, ShoalError
+from shoal_core.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ShoalError
+from shoal_serving.aliases import (
+    ALIASES_FILE,
+    Aliases,
+    aliases_content,
+    pointed_at,
+    read_aliases,
+)
 from shoal_serving.durable import DurableFiles
 
 STAGED_FOLDER = "version"
@@ -36,7 +43,6 @@ TRIAL_PREFIX = "shoal-trial-"
 """What names of models may not begin with."""
 
 _VERSION_FILE = "version.json"
-_ALIASES_FILE = "aliases.json"
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,8 @@ class Model:
     model_id: str
     versions: tuple[Version, ...]
     """Oldest first; at least one."""
-    aliases: Mapping[str, int]
-    """Alias → version number, by name."""
+    aliases: Aliases
+    """By name."""
 
 
 class Registry:
@@ -167,7 +173,9 @@ class Registry:
             versions = tuple(self._versions(model_id))
             if not versions:
                 raise _model_not_found(model_id)
-            return Model(model_id=model_id, versions=versions, aliases=self._aliases(model_id))
+            return Model(
+                model_id=model_id, versions=versions, aliases=read_aliases(self._folder(model_id))
+            )
 
     def models(self, *, after: str, limit: int) -> Sequence[Model]:
         """Returns up to `limit` models whose names follow `after`, ascending."""
@@ -201,7 +209,8 @@ class Registry:
         with self._guard:
             if "/aliases/" in name:
                 ids = names.parse(names.ALIAS, name)
-                return self._version(ids["model"], str(self._alias(ids["model"], ids["alias"])))
+                number = self._versions_of(ids["model"], ids["alias"])[-1]
+                return self._version(ids["model"], str(number))
             if "/versions/" in name:
                 ids = names.parse(names.VERSION, name)
                 return self._version(ids["model"], ids["version"])
@@ -242,16 +251,38 @@ class Registry:
             self._existing_numbers(model_id)
             self._files.remove_folder(self._folder(model_id))
 
-    def set_alias(self, model_id: str, alias: str, version: str) -> int:
-        """Points an alias at a version that exists; returns the version's number.
+    def set_alias(self, model_id: str, alias: str, version: str) -> tuple[int, ...]:
+        """Points an alias at a version; returns all that it has named, the present one last.
 
         Raises:
             NotFound: MODEL_NOT_FOUND or VERSION_NOT_FOUND.
         """
         with self._guard:
             number = self._version(model_id, version).number
-            self._write_aliases(model_id, {**self._aliases(model_id), alias: number})
-            return number
+            aliases = pointed_at(read_aliases(self._folder(model_id)), alias, number)
+            self._write_aliases(model_id, aliases)
+            return aliases[alias]
+
+    def roll_back_alias(self, model_id: str, alias: str) -> tuple[int, ...]:
+        """Points an alias at the version before; returns what `set_alias` does.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+            FailedPrecondition: NOTHING_TO_ROLL_BACK when it has named no other version.
+        """
+        with self._guard:
+            *earlier, present = self._versions_of(model_id, alias)
+            if not earlier:
+                raise FailedPrecondition(
+                    "NOTHING_TO_ROLL_BACK",
+                    f"{model_id}@{alias} has named version {present} only; promote another one "
+                    "instead.",
+                    model=model_id,
+                    alias=alias,
+                )
+            aliases = {**read_aliases(self._folder(model_id)), alias: tuple(earlier)}
+            self._write_aliases(model_id, aliases)
+            return tuple(earlier)
 
     def delete_alias(self, model_id: str, alias: str) -> None:
         """Removes an alias.
@@ -260,8 +291,8 @@ class Registry:
             NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
         """
         with self._guard:
-            self._alias(model_id, alias)
-            aliases = self._aliases(model_id)
+            self._versions_of(model_id, alias)
+            aliases = read_aliases(self._folder(model_id))
             self._write_aliases(model_id, {k: v for k, v in aliases.items() if k != alias})
 
     def _remove_empty_models(self) -> None:
@@ -301,26 +332,10 @@ class Registry:
             )
         return _read_version(model_id, int(number), self._folder(model_id) / number)
 
-    def _aliases(self, model_id: str) -> dict[str, int]:
-        path = self._folder(model_id) / _ALIASES_FILE
-        if not path.exists():
-            return {}
-        try:
-            return {
-                str(alias): int(number) for alias, number in json.loads(path.read_text()).items()
-            }
-        except (ValueError, AttributeError) as error:
-            raise DataLoss(
-                "MODEL_DAMAGED",
-                f"The aliases of model {model_id!r} cannot be read; delete {path} and set them "
-                "again.",
-                model=model_id,
-                path=path,
-            ) from error
-
-    def _alias(self, model_id: str, alias: str) -> int:
+    def _versions_of(self, model_id: str, alias: str) -> tuple[int, ...]:
+        """Returns the versions that an alias has named, the present one last."""
         self._existing_numbers(model_id)
-        aliases = self._aliases(model_id)
+        aliases = read_aliases(self._folder(model_id))
         if alias not in aliases:
             raise NotFound(
                 "ALIAS_NOT_FOUND",
@@ -331,9 +346,8 @@ class Registry:
             )
         return aliases[alias]
 
-    def _write_aliases(self, model_id: str, aliases: Mapping[str, int]) -> None:
-        content = json.dumps(dict(sorted(aliases.items())), indent=2).encode()
-        self._files.write(self._folder(model_id) / _ALIASES_FILE, content)
+    def _write_aliases(self, model_id: str, aliases: Aliases) -> None:
+        self._files.write(self._folder(model_id) / ALIASES_FILE, aliases_content(aliases))
 
 
 def check_model_id(model_id: str) -> str:

@@ -114,11 +114,21 @@ class ServingService(pb_grpc.ServingServiceServicer):
                 name=request.name,
                 version=request.version,
             )
-        number = await asyncio.to_thread(
+        named = await asyncio.to_thread(
             self._registry.set_alias, ids["model"], ids["alias"], version["version"]
         )
         self._deployments.registry_changed()
-        return pb.SetAliasResponse(alias=convert.alias_message(ids["model"], ids["alias"], number))
+        return pb.SetAliasResponse(alias=convert.alias_message(ids["model"], ids["alias"], named))
+
+    async def RollBackAlias(
+        self, request: pb.RollBackAliasRequest, context: Context
+    ) -> pb.RollBackAliasResponse:
+        """Points an alias at the version before."""
+        ids = names.parse(names.ALIAS, request.name)
+        named = await asyncio.to_thread(self._registry.roll_back_alias, ids["model"], ids["alias"])
+        self._deployments.registry_changed()
+        message = convert.alias_message(ids["model"], ids["alias"], named)
+        return pb.RollBackAliasResponse(alias=message)
 
     async def DeleteAlias(
         self, request: pb.DeleteAliasRequest, context: Context

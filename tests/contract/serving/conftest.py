@@ -49,7 +49,11 @@ async def start_serving(
     async with AsyncExitStack() as stack:
 
         async def start(
-            behaviour: str = "works", *, with_engine: bool = True, root: Path = tmp_path / "data"
+            behaviour: str = "works",
+            *,
+            with_engine: bool = True,
+            root: Path = tmp_path / "data",
+            unload_grace_seconds: float = 60.0,
         ) -> Serving:
             config = ServingConfig(
                 listen=f"unix:{tmp_path}/s",
@@ -57,6 +61,7 @@ async def start_serving(
                 engine_target=engine.target,
                 allowed_roots=(str(tmp_path / "data"), str(root)),
                 engine_wait_seconds=20 if with_engine else 0.3,
+                unload_grace_seconds=unload_grace_seconds,
             )
             fake = Conversion(
                 ConversionLimits(seconds=60, memory_bytes=4 * 2**30),

@@ -203,3 +203,54 @@ async def test_a_service_that_stops_ends_its_watches_with_a_reason(
     await serving.service.stop()
     assert (await failure(loaded)).reason == "SERVING_STOPPING"
     assert (await failure(waiting)).reason == "SERVING_STOPPING"
+
+
+async def two_versions(serving: Any, data: Path) -> tuple[str, str, str]:
+    """Names of two versions, and of an alias at the first."""
+    first = await import_model(serving, model_folder(data / "m"))
+    second = await import_model(serving, model_folder(data / "m2", "other weights"))
+    alias = "models/flies/aliases/prod"
+    await serving.stub.SetAlias(pb.SetAliasRequest(name=alias, version=first))
+    return first, second, alias
+
+
+async def test_an_old_version_is_unloaded_when_its_watchers_have_moved_on(
+    start_serving: Start, data: Path
+) -> None:
+    serving = await start_serving(unload_grace_seconds=0.0)
+    first, second, alias = await two_versions(serving, data)
+    moving, staying = watch(serving, alias), watch(serving, first)
+    assert (await moving.read()).engine_version == "1"
+    assert (await staying.read()).engine_version == "1"
+    await serving.stub.SetAlias(pb.SetAliasRequest(name=alias, version=second))
+    assert (await moving.read()).engine_version == "2"
+    assert serving.engine.unload_counts == {}
+    staying.cancel()
+    await serving.engine.unloaded.wait()
+    assert serving.engine.loaded == {("flies", "2")}
+
+
+async def test_a_version_that_is_watched_again_within_the_grace_stays(
+    start_serving: Start, data: Path
+) -> None:
+    serving = await start_serving(unload_grace_seconds=3600.0)
+    first, second, alias = await two_versions(serving, data)
+    call = watch(serving, alias)
+    await call.read()
+    await serving.stub.SetAlias(pb.SetAliasRequest(name=alias, version=second))
+    await call.read()
+    rolled_back = await serving.stub.RollBackAlias(pb.RollBackAliasRequest(name=alias))
+    assert rolled_back.alias.version == first
+    assert (await call.read()).engine_version == "1"
+    assert serving.engine.load_counts == {"flies": 2}
+    assert serving.engine.unload_counts == {}
+
+
+async def test_an_alias_without_a_past_cannot_be_rolled_back(
+    start_serving: Start, data: Path
+) -> None:
+    serving = await start_serving()
+    _, _, alias = await two_versions(serving, data)
+    with pytest.raises(grpc.RpcError) as caught:
+        await serving.stub.RollBackAlias(pb.RollBackAliasRequest(name=alias))
+    assert from_rpc_error(caught.value, "serving").reason == "NOTHING_TO_ROLL_BACK"

@@ -17,6 +17,7 @@ from shoal.serving.v1 import serving_pb2 as pb
 from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
 from shoal_common.convert import tensor
 from shoal_common.inference.client import InferenceClient
+from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.tuning import ANY_PROCESSOR, BACKENDS, DEFAULT_BACKEND, Tuning
 from shoal_common.status import from_rpc_error
 from shoal_core.errors import InvalidArgument, ShoalError
@@ -35,6 +36,7 @@ NAME = "models/m"
 class Ensemble:
     """Serving, an engine, and their folders."""
 
+    channel: grpc.aio.Channel
     stub: Any
     engine: InferenceClient
     repository: Path
@@ -63,7 +65,7 @@ class Ensemble:
 async def start(tmp_path: Path, shared_data: Path) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
-        async def start() -> Ensemble:
+        async def start(unload_grace_seconds: float = 60.0) -> Ensemble:
             home = tmp_path / "home"
             target = f"unix:{tmp_path}/e"
             stack.enter_context(running_engine(target, home / "models" / "repository"))
@@ -72,6 +74,7 @@ async def start(tmp_path: Path, shared_data: Path) -> AsyncIterator[Callable[...
                 home=home,
                 engine_target=target,
                 allowed_roots=(str(shared_data),),
+                unload_grace_seconds=unload_grace_seconds,
             )
             builder = await build(config, poll_seconds=0.05)
             service = await stack.enter_async_context(running(builder, config.listen))
@@ -79,7 +82,8 @@ async def start(tmp_path: Path, shared_data: Path) -> AsyncIterator[Callable[...
             stack.push_async_callback(engine.aclose)
             models = home / "models"
             stub = pb_grpc.ServingServiceStub(service.channel)
-            return Ensemble(stub, engine, models / "repository", models / "staging")
+            channel = service.channel
+            return Ensemble(channel, stub, engine, models / "repository", models / "staging")
 
         yield start
 
@@ -232,3 +236,31 @@ async def test_a_model_that_is_deleted_meanwhile_is_not_found(
     await ensemble.stub.DeleteModel(pb.DeleteModelRequest(name=NAME))
     assert (await tuning).reason == "MODEL_NOT_FOUND"
     assert ensemble.leftovers() == []
+
+
+async def test_an_alias_moves_back_and_forth_under_load_without_a_failed_request(
+    start: Callable[..., Any], shared_data: Path
+) -> None:
+    ensemble = await start(unload_grace_seconds=0.0)
+    first = await ensemble.import_(shared_data / "models" / BOTTOM_UP[0])
+    second = await ensemble.import_(shared_data / "models" / TOP_DOWN[0])
+    alias = f"{NAME}/aliases/prod"
+    await ensemble.stub.SetAlias(pb.SetAliasRequest(name=alias, version=first.name))
+    deployment = Deployment(ensemble.channel, alias)
+    kinds: set[str] = set()
+    is_over = asyncio.Event()
+
+    async def ask() -> None:
+        while not is_over.is_set():
+            contract, _ = await deployment.infer({"images": frames(shared_data, 1)})
+            kinds.add(contract.kind)
+
+    asking = [asyncio.create_task(ask()) for _ in range(3)]
+    for version in [second, first] * 10:
+        await ensemble.stub.SetAlias(pb.SetAliasRequest(name=alias, version=version.name))
+        while (await deployment.current()).contract.kind != version.kind:
+            await deployment.infer({"images": frames(shared_data, 1)})
+    is_over.set()
+    await asyncio.gather(*asking)
+    assert kinds == {"bottomup", "centroid"}
+    await deployment.aclose()

@@ -38,13 +38,18 @@ class QuickEngine:
     async def load(self, version: Version) -> None:
         raise AssertionError("nothing has to be loaded")
 
+    async def unload_version(self, version: Version) -> None:
+        raise AssertionError("nothing has to be unloaded")
+
     async def unload(self, model_id: str) -> None:
         raise AssertionError("nothing has to be unloaded")
 
 
 async def test_watchers_that_check_all_the_time_go_on() -> None:
     engine = QuickEngine()
-    deployments = Deployments(registry=cast(Registry, OneModel()), engine=engine, poll_seconds=0.0)
+    deployments = Deployments(
+        registry=cast(Registry, OneModel()), engine=engine, poll_seconds=0.0, grace_seconds=60
+    )
 
     async def watch() -> None:
         async for version in deployments.watch("models/fly"):
@@ -61,7 +66,9 @@ async def test_watchers_that_check_all_the_time_go_on() -> None:
 
 async def test_check_that_others_share_does_not_end_with_the_time_of_who_began_it() -> None:
     engine = QuickEngine()
-    deployments = Deployments(registry=cast(Registry, OneModel()), engine=engine, poll_seconds=60.0)
+    deployments = Deployments(
+        registry=cast(Registry, OneModel()), engine=engine, poll_seconds=60.0, grace_seconds=60
+    )
     with deadlines.within(1.0):
         assert await anext(aiter(deployments.watch("models/fly"))) is VERSION
     assert engine.timeouts_s == [LONG]

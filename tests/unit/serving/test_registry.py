@@ -115,12 +115,44 @@ def test_aliases_move_and_go(registry: Registry) -> None:
     publish(registry, "flies", "b")
     registry.set_alias("flies", "prod", "1")
     registry.set_alias("flies", "test", "2")
-    assert registry.set_alias("flies", "prod", "2") == 2
-    assert registry.model("flies").aliases == {"prod": 2, "test": 2}
+    assert registry.set_alias("flies", "prod", "2") == (1, 2)
+    assert registry.model("flies").aliases == {"prod": (1, 2), "test": (2,)}
     registry.delete_alias("flies", "prod")
-    assert registry.model("flies").aliases == {"test": 2}
+    assert registry.model("flies").aliases == {"test": (2,)}
     with pytest.raises(NotFound, match="no alias 'prod'; it has test"):
         registry.delete_alias("flies", "prod")
+
+
+def test_an_alias_is_rolled_back_to_what_it_named_before(registry: Registry) -> None:
+    for content in "abc":
+        publish(registry, "flies", content)
+    for version in ("1", "3", "3", "2"):
+        registry.set_alias("flies", "prod", version)
+    assert registry.model("flies").aliases == {"prod": (1, 3, 2)}
+    assert registry.roll_back_alias("flies", "prod") == (1, 3)
+    assert registry.roll_back_alias("flies", "prod") == (1,)
+    assert registry.resolve("models/flies/aliases/prod").number == 1
+    with pytest.raises(FailedPrecondition, match="has named version 1 only; promote another"):
+        registry.roll_back_alias("flies", "prod")
+    with pytest.raises(NotFound, match="no alias 'test'"):
+        registry.roll_back_alias("flies", "test")
+
+
+def test_only_the_last_versions_of_an_alias_are_remembered(registry: Registry) -> None:
+    publish(registry, "flies", "a")
+    publish(registry, "flies", "b")
+    for version in ("1", "2") * 30:
+        registry.set_alias("flies", "prod", version)
+    (named,) = registry.model("flies").aliases.values()
+    assert len(named) == 32
+    assert named[-2:] == (1, 2)
+
+
+def test_aliases_of_an_older_release_are_read(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    publish(registry, "flies")
+    (tmp_path / "repository" / "flies" / "aliases.json").write_text('{"prod": 1}')
+    assert registry.model("flies").aliases == {"prod": (1,)}
 
 
 def test_an_alias_needs_a_version(registry: Registry) -> None:
@@ -213,9 +245,9 @@ def test_a_crash_at_any_step_leaves_whole_versions_and_whole_aliases(tmp_path: P
     assert seen == {
         (),
         (flies_1,),
-        (("flies", 1, (("prod", 1),)),),
-        (("flies", 2, (("prod", 1),)),),
-        (("flies", 2, (("prod", 2),)),),
-        (("flies", 2, (("prod", 2),)), ("mice", 1, ())),
+        (("flies", 1, (("prod", (1,)),)),),
+        (("flies", 2, (("prod", (1,)),)),),
+        (("flies", 2, (("prod", (1, 2)),)),),
+        (("flies", 2, (("prod", (1, 2)),)), ("mice", 1, ())),
         (flies_2,),
     }

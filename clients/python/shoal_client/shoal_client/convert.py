@@ -160,8 +160,13 @@ def model(message: serving_pb2.Model) -> Model:
     return Model(
         name=message.name,
         versions=tuple(map(model_version, message.versions)),
-        aliases=tuple(Alias(alias.name, alias.version) for alias in message.aliases),
+        aliases=tuple(map(alias, message.aliases)),
     )
+
+
+def alias(message: serving_pb2.Alias) -> Alias:
+    """Returns the alias of a message."""
+    return Alias(message.name, message.version, tuple(message.earlier_versions))
 
 
 def job(message: jobs_pb2.Job) -> Job:

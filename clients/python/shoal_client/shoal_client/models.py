@@ -113,7 +113,19 @@ class Models:
         request = serving_pb2.SetAliasRequest(name=name, version=version)
         with typed_errors(self._peer):
             response = self._stub.SetAlias(request, timeout=QUICK_S)
-        return Alias(response.alias.name, response.alias.version)
+        return convert.alias(response.alias)
+
+    def roll_back_alias(self, name: str) -> Alias:
+        """Points models/{model}/aliases/{alias} at the version that it named before.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+            FailedPrecondition: NOTHING_TO_ROLL_BACK when it has named no other version.
+        """
+        request = serving_pb2.RollBackAliasRequest(name=name)
+        with typed_errors(self._peer):
+            response = self._stub.RollBackAlias(request, timeout=QUICK_S)
+        return convert.alias(response.alias)
 
     def delete_alias(self, name: str) -> None:
         """Removes models/{model}/aliases/{alias}.

@@ -75,6 +75,8 @@ class Alias:
     """models/{model}/aliases/{alias}."""
     version: str
     """models/{model}/versions/{version}."""
+    earlier_versions: tuple[str, ...] = ()
+    """What it has named before, oldest first."""
 
 
 @dataclass(frozen=True)

@@ -127,13 +127,12 @@ class InferenceClient:
             request.parameters["version"].string_param = version
         await self._call(self._stub.RepositoryModelLoad, request, _LOAD_SECONDS)
 
-    async def unload_model(self, model: str) -> None:
-        """Drops every version of a model."""
-        await self._call(
-            self._stub.RepositoryModelUnload,
-            service_pb2.RepositoryModelUnloadRequest(model_name=model),
-            _CONTROL_SECONDS,
-        )
+    async def unload_model(self, model: str, version: str | None = None) -> None:
+        """Drops one version of a model, or every one; requests that run end normally."""
+        request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
+        if version is not None:
+            request.parameters["version"].string_param = version
+        await self._call(self._stub.RepositoryModelUnload, request, _CONTROL_SECONDS)
 
     async def processor(self, model: str, version: str) -> str:
         """Returns which processor the engine runs a loaded model on; empty if it does not tell."""

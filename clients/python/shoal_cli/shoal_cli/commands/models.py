@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from shoal_cli.commands import Commands
     from shoal_cli.session import Session
-    from shoal_client import Model
+    from shoal_client import Alias, Model
     from shoal_common.inference.contract import PoseContract
 
 
@@ -38,6 +38,14 @@ def add_to(commands: "Commands") -> None:
         "--backend", metavar="B", help="pin a backend instead, for example onnxruntime-fp32"
     )
     tune.set_defaults(run=run_tune)
+    promote = actions.add_parser("promote", help="point an alias at a version")
+    promote.add_argument("name", metavar="NAME[@ALIAS]", help="the latest version, or an alias's")
+    promote.add_argument("alias", metavar="ALIAS", help="for example prod, then flies@prod")
+    promote.add_argument("--version", metavar="N", help="this version instead of the latest")
+    promote.set_defaults(run=run_promote)
+    roll_back = actions.add_parser("rollback", help="point an alias at what it named before")
+    roll_back.add_argument("name", metavar="NAME@ALIAS")
+    roll_back.set_defaults(run=run_roll_back)
     remove = actions.add_parser("rm", help="remove a model with all its versions")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
@@ -85,7 +93,8 @@ def run_show(arguments: argparse.Namespace) -> int:
         model = session.patiently(lambda: session.shoal.models.get(name))
     print(_id(model.name))
     for alias in model.aliases:
-        print(f"  alias {_id(alias.name)} → version {_id(alias.version)}")
+        print("  alias ", end="")
+        _print_alias(alias)
     for version in model.versions:
         skeleton = version.skeleton
         print(
@@ -125,6 +134,62 @@ def run_tune(arguments: argparse.Namespace) -> int:
     name = resource_name(arguments.name)
     with _session(arguments) as session:
         return model_tuning.run_tune(arguments, session, name)
+
+
+def run_promote(arguments: argparse.Namespace) -> int:
+    """Points an alias at a version; returns the exit status."""
+    from shoal_cli.model_reference import resource_name
+    from shoal_common.names import check_id
+
+    source = resource_name(arguments.name)
+    model = "/".join(source.split("/")[:2])
+    alias = f"{model}/aliases/{check_id('alias', arguments.alias)}"
+    with _session(arguments) as session:
+        models = session.shoal.models
+        if arguments.version is not None:
+            version = f"{model}/versions/{check_id('version', arguments.version)}"
+        else:
+            version = _named_version(session.patiently(lambda: models.get(model)), source)
+        _print_alias(models.set_alias(alias, version))
+    return 0
+
+
+def run_roll_back(arguments: argparse.Namespace) -> int:
+    """Points an alias at the version before; returns the exit status."""
+    from shoal_cli.model_reference import resource_name
+    from shoal_core.errors import InvalidArgument
+
+    name = resource_name(arguments.name)
+    if "/aliases/" not in name:
+        raise InvalidArgument(
+            "ALIAS_MISSING", f"{arguments.name!r} names no alias; write {arguments.name}@prod."
+        )
+    with _session(arguments) as session:
+        _print_alias(session.shoal.models.roll_back_alias(name))
+    return 0
+
+
+def _named_version(model: "Model", source: str) -> str:
+    """Returns the version that the name of a model (its latest), or of an alias, means."""
+    from shoal_core.errors import NotFound
+
+    if source == model.name:
+        return model.versions[-1].name
+    versions = {alias.name: alias.version for alias in model.aliases}
+    if source not in versions:
+        known = ", ".join(map(_id, versions)) or "none"
+        raise NotFound(
+            "ALIAS_NOT_FOUND",
+            f"Model {_id(model.name)!r} has no alias {_id(source)!r}; it has {known}.",
+        )
+    return versions[source]
+
+
+def _print_alias(alias: "Alias") -> None:
+    model = alias.name.split("/")[1]
+    before = ", ".join(map(_id, reversed(alias.earlier_versions)))
+    print(f"{model}@{_id(alias.name)} → version {_id(alias.version)}", end="")
+    print(f" (before: {before})" if before else "")
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
