@@ -26,7 +26,7 @@ from shoal_common.folder_lock import FolderLock
 from shoal_common.inference.chain import CONTRACT_FILE
 from shoal_common.inference.contract import PoseContract
 from shoal_common.inference.tuning import TUNING_FILE, Tuning
-from shoal_core.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ShoalError
+from shoal_core.errors import DataLoss, FailedPrecondition, NotFound, ShoalError
 from shoal_serving.aliases import (
     ALIASES_FILE,
     Aliases,
@@ -35,12 +35,11 @@ from shoal_serving.aliases import (
     read_aliases,
 )
 from shoal_serving.durable import DurableFiles
+from shoal_serving.model_names import TRIAL_PREFIX
 
 STAGED_FOLDER = "version"
 """Folder of a workspace that becomes the version."""
 
-TRIAL_PREFIX = "shoal-trial-"
-"""What names of models may not begin with."""
 
 _VERSION_FILE = "version.json"
 
@@ -348,21 +347,6 @@ class Registry:
 
     def _write_aliases(self, model_id: str, aliases: Aliases) -> None:
         self._files.write(self._folder(model_id) / ALIASES_FILE, aliases_content(aliases))
-
-
-def check_model_id(model_id: str) -> str:
-    """Returns the name if a model may be imported under it.
-
-    Raises:
-        InvalidArgument: NAME_INVALID.
-    """
-    if model_id.startswith(TRIAL_PREFIX):
-        raise InvalidArgument(
-            "NAME_INVALID",
-            f"Names that begin with {TRIAL_PREFIX!r} are Shoal's own; take another one.",
-            name=model_id,
-        )
-    return names.check_id("model", model_id)
 
 
 def _read_version(model_id: str, number: int, folder: Path) -> Version:

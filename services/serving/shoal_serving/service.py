@@ -16,7 +16,8 @@ from shoal_serving import convert
 from shoal_serving.deployments import Deployments
 from shoal_serving.engine_layout import EngineLayout
 from shoal_serving.imports import Imports
-from shoal_serving.registry import Registry, check_model_id
+from shoal_serving.model_names import check_model_id
+from shoal_serving.registry import Registry
 from shoal_serving.tuner import Tuner, check_backend
 
 

@@ -11,7 +11,8 @@ from shoal_common import deadlines
 from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.tuning import TUNING_FILE, Tuning
 from shoal_serving.engine_control import EngineControl
-from shoal_serving.registry import TRIAL_PREFIX, Registry, Version
+from shoal_serving.model_names import TRIAL_PREFIX
+from shoal_serving.registry import Registry, Version
 
 TRIAL_VERSION = "1"
 
