@@ -4,8 +4,15 @@ from collections.abc import Sequence
 
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal_common.convert import skeleton_message
+from shoal_core.errors import InvalidArgument
 from shoal_serving.engine_layout import Place
+from shoal_serving.exports import ExportFormat
 from shoal_serving.registry import Model, Version
+
+_EXPORT_FORMATS: "dict[pb.ExportFormat.ValueType, ExportFormat]" = {
+    pb.EXPORT_FORMAT_ONNX: "onnx",
+    pb.EXPORT_FORMAT_TRITON: "triton",
+}
 
 
 def model_message(model: Model) -> pb.Model:
@@ -39,6 +46,20 @@ def alias_message(model_id: str, alias: str, named: Sequence[int]) -> pb.Alias:
     return pb.Alias(
         name=f"models/{model_id}/aliases/{alias}", version=present, earlier_versions=earlier
     )
+
+
+def export_format(message: "pb.ExportFormat.ValueType") -> ExportFormat:
+    """Returns the format of a request.
+
+    Raises:
+        InvalidArgument: FORMAT_UNKNOWN.
+    """
+    if message not in _EXPORT_FORMATS:
+        raise InvalidArgument(
+            "FORMAT_UNKNOWN",
+            f"There is no export format {message}; name one of ExportFormat.",
+        )
+    return _EXPORT_FORMATS[message]
 
 
 def deployment_message(

@@ -15,6 +15,7 @@ from shoal_core.errors import InvalidArgument
 from shoal_serving import convert
 from shoal_serving.deployments import Deployments
 from shoal_serving.engine_layout import EngineLayout
+from shoal_serving.exports import chunks, write_export
 from shoal_serving.imports import Imports
 from shoal_serving.model_names import check_model_id
 from shoal_serving.registry import Registry
@@ -72,6 +73,23 @@ class ServingService(pb_grpc.ServingServiceServicer):
                 )
         await self._deployments.reload(tuned)
         return pb.TuneModelResponse(version=convert.version_message(tuned))
+
+    async def ExportModel(
+        self, request: pb.ExportModelRequest, context: Context
+    ) -> AsyncIterator[pb.ExportModelResponse]:
+        """Streams a version's files for other programs."""
+        export_format = convert.export_format(request.format)
+        version = await asyncio.to_thread(self._registry.resolve, request.name)
+        workspace = await asyncio.to_thread(self._registry.new_workspace)
+        try:
+            folder = self._registry.folder(version)
+            await asyncio.to_thread(write_export, workspace, export_format, version.model, folder)
+            pieces = chunks(workspace)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                path, data = piece
+                yield pb.ExportModelResponse(path=path, data=data)
+        finally:
+            await asyncio.to_thread(self._registry.discard, workspace)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Returns one model."""

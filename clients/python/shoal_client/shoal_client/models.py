@@ -1,7 +1,10 @@
 """Models, through shoal.serving.v1."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Literal
 
 import grpc
 
@@ -11,10 +14,19 @@ from shoal_client.limits import PAGE_SIZE, QUICK_S, TRANSFER_S
 from shoal_client.types import Alias, Model, ModelVersion
 from shoal_common.convert import tensor
 from shoal_common.status import typed_errors
+from shoal_core.errors import AlreadyExists, Internal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+ExportFormat = Literal["onnx", "triton"]
+
+_EXPORT_FORMATS: Mapping[ExportFormat, serving_pb2.ExportFormat.ValueType] = {
+    "onnx": serving_pb2.EXPORT_FORMAT_ONNX,
+    "triton": serving_pb2.EXPORT_FORMAT_TRITON,
+}
 
 
 class Models:
@@ -72,6 +84,36 @@ class Models:
         with typed_errors(self._peer):
             response = self._stub.TuneModel(request, timeout=TRANSFER_S)
         return convert.model_version(response.version)
+
+    def export(self, name: str, folder: Path, *, export_format: ExportFormat = "onnx") -> None:
+        """Writes a version for other programs; the folder appears whole or not at all.
+
+        Args:
+            name: models/{model}, or one of its aliases or versions.
+            folder: Where to; must not exist.
+            export_format: `onnx`: model.onnx, contract.json and example.py; `triton`: a repository
+                for Triton's Python backend.
+
+        Raises:
+            AlreadyExists: FOLDER_EXISTS.
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+        """
+        if folder.exists():
+            raise AlreadyExists(
+                "FOLDER_EXISTS", f"{folder} is there already; name a folder that is not."
+            )
+        request = serving_pb2.ExportModelRequest(name=name, format=_EXPORT_FORMATS[export_format])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            with typed_errors(self._peer):
+                for piece in self._stub.ExportModel(request, timeout=TRANSFER_S):
+                    _append(draft, piece)
+            draft.chmod(0o755)
+            draft.rename(folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
     def list(self) -> Iterator[Model]:
         """Yields the models by name, ascending."""
@@ -135,3 +177,12 @@ class Models:
         """
         with typed_errors(self._peer):
             self._stub.DeleteAlias(serving_pb2.DeleteAliasRequest(name=name), timeout=QUICK_S)
+
+
+def _append(folder: Path, piece: serving_pb2.ExportModelResponse) -> None:
+    path = folder / piece.path
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Internal("EXPORT_INVALID", f"The export holds {piece.path!r}, which lies outside it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(piece.data)

@@ -46,6 +46,16 @@ def add_to(commands: "Commands") -> None:
     roll_back = actions.add_parser("rollback", help="point an alias at what it named before")
     roll_back.add_argument("name", metavar="NAME@ALIAS")
     roll_back.set_defaults(run=run_roll_back)
+    export = actions.add_parser("export", help="write a model for other programs")
+    export.add_argument("name", metavar="NAME[@ALIAS]")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    export.add_argument(
+        "--format",
+        choices=("onnx", "triton"),
+        default="onnx",
+        help="one ONNX graph with an example, or a repository for Triton (onnx)",
+    )
+    export.set_defaults(run=run_export)
     remove = actions.add_parser("rm", help="remove a model with all its versions")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
@@ -134,6 +144,17 @@ def run_tune(arguments: argparse.Namespace) -> int:
     name = resource_name(arguments.name)
     with _session(arguments) as session:
         return model_tuning.run_tune(arguments, session, name)
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Exports; returns the exit status."""
+    from shoal_cli.model_reference import resource_name
+
+    name = resource_name(arguments.name)
+    with _session(arguments) as session:
+        session.shoal.models.export(name, arguments.output, export_format=arguments.format)
+    print(arguments.output)
+    return 0
 
 
 def run_promote(arguments: argparse.Namespace) -> int:
