@@ -9,6 +9,7 @@ from shoal_common.inference.client import InferenceClient
 from shoal_common.metrics import Metrics
 from shoal_common.roots import AllowedRoots
 from shoal_common.server import ServerBuilder, run_service
+from shoal_serving.comparison import Comparer
 from shoal_serving.config import ServingConfig
 from shoal_serving.conversion import QUANTIZATION, Conversion, ConversionLimits
 from shoal_serving.deployments import Deployments
@@ -49,6 +50,9 @@ async def build(
         poll_seconds=poll_seconds,
         grace_seconds=config.unload_grace_seconds,
     )
+    trials = Trials(
+        registry=registry, client=client, engine=engine, is_possible=config.engine == "embedded"
+    )
     service = ServingService(
         registry=registry,
         imports=Imports(
@@ -60,10 +64,10 @@ async def build(
         tuner=Tuner(
             registry=registry,
             client=client,
-            trials=Trials(registry=registry, client=client, engine=engine),
+            trials=trials,
             quantization=Conversion(limits, QUANTIZATION, task="tuning"),
-            is_possible=config.engine == "embedded",
         ),
+        comparer=Comparer(client=client, trials=trials),
         deployments=deployments,
         roots=AllowedRoots(config.allowed_roots),
         layout=layout,

@@ -66,14 +66,7 @@ def _matched(
     frame: int, expected: FramePoses, found: FramePoses, classes: Sequence[str]
 ) -> NDArray[np.float64]:
     """Returns the nodes' distances of each match; infinite where only one side has a node."""
-    distances_IJN = np.linalg.norm(
-        expected.points_px_IN2[:, None].astype(np.float64) - found.points_px_IN2[None], axis=3
-    )
-    has_IJN = np.isfinite(distances_IJN)
-    total_IJ = np.where(has_IJN, distances_IJN, 0).sum(axis=2)
-    count_IJ = has_IJN.sum(axis=2)
-    mean_IJ = total_IJ / np.maximum(count_IJ, 1)
-    rows_M, columns_M = optimal_pairs(np.where(count_IJ > 0, 1 / (1 + mean_IJ), 0))
+    distances_IJN, rows_M, columns_M = match_instances(expected, found)
     if not len(rows_M) == expected.instance_count == found.instance_count:
         raise Disagreement(
             f"finds {found.instance_count} instances in frame {frame} where there should be "
@@ -86,6 +79,25 @@ def _matched(
     distances_MN = np.nan_to_num(distances_IJN[rows_M, columns_M], nan=np.inf)
     compared: NDArray[np.float64] = distances_MN[~in_neither_MN]
     return compared
+
+
+def match_instances(
+    expected: FramePoses, found: FramePoses
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
+    """Returns the distances of all nodes, and which instances of both are nearest to one another.
+
+    Returns:
+        distances_IJN, NaN where one side has not found the node; rows_M and columns_M.
+    """
+    distances_IJN = np.linalg.norm(
+        expected.points_px_IN2[:, None].astype(np.float64) - found.points_px_IN2[None], axis=3
+    )
+    has_IJN = np.isfinite(distances_IJN)
+    total_IJ = np.where(has_IJN, distances_IJN, 0).sum(axis=2)
+    count_IJ = has_IJN.sum(axis=2)
+    mean_IJ = total_IJ / np.maximum(count_IJ, 1)
+    rows_M, columns_M = optimal_pairs(np.where(count_IJ > 0, 1 / (1 + mean_IJ), 0))
+    return distances_IJN, rows_M, columns_M
 
 
 def _check_classes(

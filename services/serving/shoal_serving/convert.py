@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from shoal.serving.v1 import serving_pb2 as pb
-from shoal_common.convert import skeleton_message
+from shoal_common.convert import skeleton_message, tensor
 from shoal_core.errors import InvalidArgument
+from shoal_serving.comparison import Comparison
 from shoal_serving.engine_layout import Place
 from shoal_serving.exports import ExportFormat
 from shoal_serving.registry import Model, Version
@@ -60,6 +63,27 @@ def export_format(message: "pb.ExportFormat.ValueType") -> ExportFormat:
             f"There is no export format {message}; name one of ExportFormat.",
         )
     return _EXPORT_FORMATS[message]
+
+
+def comparison_message(
+    versions: Sequence[Version], comparison: Comparison
+) -> pb.CompareModelsResponse:
+    """Returns the wire form of a comparison."""
+    return pb.CompareModelsResponse(
+        models=[
+            pb.ComparedModel(
+                version=version.name,
+                instance_count=side.instance_count,
+                lone_node_count=side.lone_node_count,
+                frame_ms=side.frame_ms,
+            )
+            for version, side in zip(versions, comparison.sides, strict=True)
+        ],
+        nodes=comparison.nodes,
+        frame_count=comparison.frame_count,
+        matched_instance_count=comparison.matched_count,
+        distances_px=tensor(comparison.distances_px.astype(np.float32)),
+    )
 
 
 def deployment_message(

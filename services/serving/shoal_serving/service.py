@@ -13,6 +13,7 @@ from shoal_common.handlers import Context
 from shoal_common.roots import AllowedRoots
 from shoal_core.errors import InvalidArgument
 from shoal_serving import convert
+from shoal_serving.comparison import Comparer
 from shoal_serving.deployments import Deployments
 from shoal_serving.engine_layout import EngineLayout
 from shoal_serving.exports import chunks, write_export
@@ -31,6 +32,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         registry: Registry,
         imports: Imports,
         tuner: Tuner,
+        comparer: Comparer,
         deployments: Deployments,
         roots: AllowedRoots,
         layout: EngineLayout,
@@ -39,6 +41,7 @@ class ServingService(pb_grpc.ServingServiceServicer):
         self._registry = registry
         self._imports = imports
         self._tuner = tuner
+        self._comparer = comparer
         self._deployments = deployments
         self._roots = roots
         self._layout = layout
@@ -73,6 +76,18 @@ class ServingService(pb_grpc.ServingServiceServicer):
                 )
         await self._deployments.reload(tuned)
         return pb.TuneModelResponse(version=convert.version_message(tuned))
+
+    async def CompareModels(
+        self, request: pb.CompareModelsRequest, context: Context
+    ) -> pb.CompareModelsResponse:
+        """Runs two versions on the same frames."""
+        if len(request.names) != 2:
+            raise InvalidArgument("COMPARISON_UNCLEAR", "Name exactly two versions to compare.")
+        left, right = [
+            await asyncio.to_thread(self._registry.resolve, name) for name in request.names
+        ]
+        comparison = await self._comparer.compare((left, right), array(request.frames))
+        return convert.comparison_message((left, right), comparison)
 
     async def ExportModel(
         self, request: pb.ExportModelRequest, context: Context

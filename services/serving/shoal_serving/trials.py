@@ -10,6 +10,7 @@ from pathlib import Path
 from shoal_common import deadlines
 from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.tuning import TUNING_FILE, Tuning
+from shoal_core.errors import FailedPrecondition
 from shoal_serving.engine_control import EngineControl
 from shoal_serving.model_names import TRIAL_PREFIX
 from shoal_serving.registry import Registry, Version
@@ -21,14 +22,33 @@ class Trials:
     """Puts versions on the engine with another tuning than their own, for a while."""
 
     def __init__(
-        self, *, registry: Registry, client: InferenceClient, engine: EngineControl
+        self,
+        *,
+        registry: Registry,
+        client: InferenceClient,
+        engine: EngineControl,
+        is_possible: bool,
     ) -> None:
-        """Removes what a crash has left."""
+        """Removes what a crash has left; versions can be tried where the engine reads them."""
+        self._is_possible = is_possible
         self._registry = registry
         self._client = client
         self._engine = engine
         for left in registry.repository.glob(f"{TRIAL_PREFIX}*"):
             shutil.rmtree(left)
+
+    def check(self) -> None:
+        """Does nothing where versions can be tried.
+
+        Raises:
+            FailedPrecondition: TUNING_UNSUPPORTED on Triton.
+        """
+        if not self._is_possible:
+            raise FailedPrecondition(
+                "TUNING_UNSUPPORTED",
+                "Models on Triton run as they were when they were loaded; tune and compare them on "
+                "an ensemble with the embedded engine on this machine.",
+            )
 
     @asynccontextmanager
     async def loaded(
@@ -42,9 +62,11 @@ class Trials:
             networks: Files that it needs beside its own, by name.
 
         Raises:
+            FailedPrecondition: TUNING_UNSUPPORTED on Triton.
             NotFound: MODEL_NOT_FOUND or VERSION_NOT_FOUND when it has been deleted meanwhile.
             ShoalError: What the engine says, for example that it cannot load it.
         """
+        self.check()
         trial = f"{TRIAL_PREFIX}{uuid.uuid4().hex}"
         folder = self._registry.repository / trial
         try:

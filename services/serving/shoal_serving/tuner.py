@@ -8,20 +8,15 @@ Axis legend: F frames, H W pixels, C channels.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal_common.inference.chain import CHAIN_FILE, Chain
 from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.contract import Parity
-from shoal_common.inference.outputs import poses_of
-from shoal_common.inference.settings import InferenceSettings
 from shoal_common.inference.tuning import (
     ANY_PROCESSOR,
     BACKENDS,
@@ -36,17 +31,12 @@ from shoal_core.pose import FramePoses
 from shoal_serving.agreement import Disagreement, agreement
 from shoal_serving.conversion import Conversion
 from shoal_serving.registry import Registry, Version
+from shoal_serving.trial_runs import Frames, TrialRuns, check_frames
 from shoal_serving.trials import TRIAL_VERSION, Trials
 
-_TIMED_FRAMES = 8
-_PASSES = 3
-_REQUEST_SECONDS = 600.0
 _LEAST_GAIN = 0.03
 """Part of the time that a backend must save: less is within the noise of measuring."""
 _INT8: Backend = "openvino-int8"
-
-Frames = NDArray[np.uint8]
-"""[F, H, W, C]."""
 
 
 class Tuner:
@@ -59,14 +49,12 @@ class Tuner:
         client: InferenceClient,
         trials: Trials,
         quantization: Conversion,
-        is_possible: bool,
     ) -> None:
-        """Takes the registry, the engine (and whether it can), and the child that makes INT8."""
+        """Takes the registry, the engine, and the child that makes INT8 networks."""
         self._registry = registry
         self._client = client
         self._trials = trials
         self._quantization = quantization
-        self._is_possible = is_possible
         self._turn = asyncio.Lock()
 
     async def tune(self, version: Version, frames_FHWC: Frames) -> Version:
@@ -79,8 +67,8 @@ class Tuner:
                 NOTHING_TO_COMPARE when no animal is in the frames; NOTHING_TO_CALIBRATE.
             ShoalError: What the engine or the quantisation says.
         """
-        self._check_engine()
-        _check_frames(version, frames_FHWC)
+        self._trials.check()
+        check_frames(version, frames_FHWC)
         async with self._turn:
             workspace = await asyncio.to_thread(self._registry.new_workspace)
             try:
@@ -102,20 +90,12 @@ class Tuner:
             FailedPrecondition: TUNING_UNSUPPORTED by Triton; MODEL_LOAD_FAILED when the engine
                 cannot run it so; INT8 needs the networks of an earlier `tune`.
         """
-        self._check_engine()
+        self._trials.check()
         async with self._turn:
             tuning = Tuning(ANY_PROCESSOR, dict.fromkeys(self._network_names(version), backend))
             async with self._trials.loaded(version, tuning, {}):
                 pass
             return await asyncio.to_thread(self._registry.set_tuning, version, tuning, {})
-
-    def _check_engine(self) -> None:
-        if not self._is_possible:
-            raise FailedPrecondition(
-                "TUNING_UNSUPPORTED",
-                "Models on Triton run as they were when they were loaded; tune them on an ensemble "
-                "with the embedded engine on this machine, then start Triton.",
-            )
 
     def _network_names(self, version: Version) -> dict[str, str]:
         """Returns the file of each network by the name of its step."""
@@ -154,7 +134,8 @@ class _Race:
         self._client = client
         self._trials = trials
         self._version = version
-        self._frames_FHWC = frames_FHWC
+        self._frame_count = len(frames_FHWC)
+        self._runs = TrialRuns(client, version.contract, frames_FHWC)
         self._networks = networks
         self._expected: list[FramePoses] = []
         self._processor = ""
@@ -185,14 +166,14 @@ class _Race:
     async def _time_default(self) -> float:
         async with self._trials.loaded(self._version, Tuning(ANY_PROCESSOR, {}), {}) as trial:
             self._processor = await self._client.processor(trial, TRIAL_VERSION)
-            self._expected = await self._poses(trial)
+            self._expected = await self._runs.poses(trial)
             if not any(poses.instance_count for poses in self._expected):
                 raise FailedPrecondition(
                     "NOTHING_TO_COMPARE",
-                    f"The model finds no animal in the {len(self._frames_FHWC)} frames; give "
+                    f"The model finds no animal in the {self._frame_count} frames; give "
                     "frames with animals.",
                 )
-            return await self._frame_ms(trial)
+            return await self._runs.frame_ms(trial)
 
     async def _trial(self, step: str, backend: Backend, kept: Mapping[str, Backend]) -> Trial:
         """Returns how a backend does for one network, beside those kept for others."""
@@ -200,8 +181,8 @@ class _Race:
         tuning = Tuning(ANY_PROCESSOR, {**kept, step: backend})
         try:
             async with self._trials.loaded(self._version, tuning, self._networks) as trial:
-                found = await self._poses(trial)
-                outcome = replace(outcome, frame_ms=await self._frame_ms(trial))
+                found = await self._runs.poses(trial)
+                outcome = replace(outcome, frame_ms=await self._runs.frame_ms(trial))
                 parity = agreement(self._expected, found, self._version.contract.classes)
                 return _with_parity(outcome, parity)
         except Disagreement as disagreement:
@@ -211,34 +192,6 @@ class _Race:
             if error.reason == "ENGINE_BUSY":
                 raise  # that says nothing about the backend
             return replace(outcome, refusal=error.message)
-
-    async def _poses(self, trial: str) -> list[FramePoses]:
-        frames_FHWC = self._frames_FHWC
-        poses: list[FramePoses] = []
-        for start in range(0, len(frames_FHWC), _TIMED_FRAMES):
-            part_FHWC = frames_FHWC[start : start + _TIMED_FRAMES]
-            outputs = await self._infer(trial, part_FHWC)
-            indices = range(start, start + len(part_FHWC))
-            poses += await asyncio.to_thread(
-                poses_of,
-                *(self._version.contract, outputs, indices),
-                *(frames_FHWC.shape[1:3], InferenceSettings()),
-            )
-        return poses
-
-    async def _frame_ms(self, trial: str) -> float:
-        timed_FHWC = self._frames_FHWC[:_TIMED_FRAMES]
-        best_s = float("inf")
-        for _ in range(_PASSES):
-            begun = time.perf_counter()
-            await self._infer(trial, timed_FHWC)
-            best_s = min(best_s, time.perf_counter() - begun)
-        return best_s * 1000 / len(timed_FHWC)
-
-    async def _infer(self, trial: str, frames_FHWC: Frames) -> dict[str, NDArray[Any]]:
-        return await self._client.infer(
-            trial, TRIAL_VERSION, {"images": frames_FHWC}, timeout_s=_REQUEST_SECONDS
-        )
 
 
 def check_backend(name: str) -> Backend:
@@ -253,22 +206,6 @@ def check_backend(name: str) -> Backend:
     raise InvalidArgument(
         "BACKEND_UNKNOWN", f"There is no backend {name!r}; choose one of {', '.join(BACKENDS)}."
     )
-
-
-def _check_frames(version: Version, frames_FHWC: Frames) -> None:
-    if version.contract.takes_centroids:
-        raise FailedPrecondition(
-            "CENTROIDS_NEEDED",
-            f"Model {version.model!r} runs on given centroids, so that frames alone do not show "
-            "how it does; pin a backend instead, or tune it together with a centroid model.",
-        )
-    shape = frames_FHWC.shape
-    if len(shape) != 4 or 0 in shape or shape[3] not in (1, 3) or frames_FHWC.dtype != np.uint8:
-        raise InvalidArgument(
-            "FRAMES_INVALID",
-            f"Frames are {frames_FHWC.dtype} of shape {list(shape)}; send UINT8 [F, H, W, C] of 1 "
-            "or 3 channels.",
-        )
 
 
 def _with_parity(trial: Trial, parity: Parity | None) -> Trial:

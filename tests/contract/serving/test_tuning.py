@@ -15,7 +15,7 @@ from pytest_asyncio import fixture as async_fixture
 
 from shoal.serving.v1 import serving_pb2 as pb
 from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
-from shoal_common.convert import tensor
+from shoal_common.convert import array, tensor
 from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.deployment import Deployment
 from shoal_common.inference.tuning import ANY_PROCESSOR, BACKENDS, DEFAULT_BACKEND, Tuning
@@ -236,6 +236,59 @@ async def test_a_model_that_is_deleted_meanwhile_is_not_found(
     await ensemble.stub.DeleteModel(pb.DeleteModelRequest(name=NAME))
     assert (await tuning).reason == "MODEL_NOT_FOUND"
     assert ensemble.leftovers() == []
+
+
+async def test_a_version_compared_with_itself_agrees_and_with_another_does_not(
+    start: Callable[..., Any], shared_data: Path
+) -> None:
+    ensemble = await start()
+    first = await ensemble.import_(*(shared_data / "models" / name for name in TOP_DOWN))
+    second = await ensemble.import_(shared_data / "models" / BOTTOM_UP[0])
+    images = tensor(frames(shared_data))
+
+    async def compare(*names: str) -> pb.CompareModelsResponse:
+        return await ensemble.stub.CompareModels(
+            pb.CompareModelsRequest(names=names, frames=images)
+        )
+
+    same = await compare(first.name, first.name)
+    assert same.frame_count == 4
+    left, right = same.models
+    assert left.instance_count == right.instance_count == same.matched_instance_count > 0
+    assert (left.lone_node_count, right.lone_node_count) == (0, 0)
+    assert not array(same.distances_px).any()
+    assert min(left.frame_ms, right.frame_ms) > 0
+    other = await compare(first.name, second.name)
+    assert list(other.nodes) == ["A", "B"]
+    assert array(other.distances_px).max() > 0
+    turned = await compare(second.name, first.name)
+    assert turned.matched_instance_count == other.matched_instance_count
+    assert [model.version for model in turned.models] == [second.name, first.name]
+    assert [model.lone_node_count for model in turned.models] == [
+        model.lone_node_count for model in reversed(other.models)
+    ]
+    assert ensemble.leftovers() == []
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await compare(first.name)
+    assert from_rpc_error(caught.value, "serving").reason == "COMPARISON_UNCLEAR"
+
+
+async def test_models_of_other_animals_are_not_compared(
+    start: Callable[..., Any], shared_data: Path
+) -> None:
+    ensemble = await start()
+    first = await ensemble.import_(shared_data / "models" / BOTTOM_UP[0])
+    second = await ensemble.import_(
+        shared_data / "models" / "min_tracks_2node.UNet.bottomup_multiclass"
+    )
+    request = pb.CompareModelsRequest(
+        names=[first.name, second.name], frames=tensor(frames(shared_data, 1))
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ensemble.stub.CompareModels(request)
+    error = from_rpc_error(caught.value, "serving")
+    assert error.reason == "SKELETONS_DIFFER"
+    assert "have no node of the same name" in error.message
 
 
 async def test_an_alias_moves_back_and_forth_under_load_without_a_failed_request(

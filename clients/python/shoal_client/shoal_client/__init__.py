@@ -44,12 +44,14 @@ from shoal_client.training_types import (
 )
 from shoal_client.types import (
     Alias,
+    ComparedModel,
     ExportSummary,
     Job,
     JobProgress,
     JobState,
     LabelSet,
     Model,
+    ModelComparison,
     ModelVersion,
     Video,
 )
@@ -62,6 +64,7 @@ __all__ = [
     "AttemptEnd",
     "AttemptEnded",
     "ClassGrouping",
+    "ComparedModel",
     "EpochEnded",
     "Evaluated",
     "ExportSummary",
@@ -76,6 +79,7 @@ __all__ = [
     "LogLines",
     "Measurement",
     "Model",
+    "ModelComparison",
     "ModelVersion",
     "PartGrouping",
     "Shoal",

@@ -18,11 +18,13 @@ from shoal_client.parameters import (
 )
 from shoal_client.types import (
     Alias,
+    ComparedModel,
     Job,
     JobProgress,
     JobState,
     LabelSet,
     Model,
+    ModelComparison,
     ModelVersion,
     Video,
 )
@@ -161,6 +163,25 @@ def model(message: serving_pb2.Model) -> Model:
         name=message.name,
         versions=tuple(map(model_version, message.versions)),
         aliases=tuple(map(alias, message.aliases)),
+    )
+
+
+def comparison(message: serving_pb2.CompareModelsResponse) -> ModelComparison:
+    """Returns the comparison of a message."""
+    return ModelComparison(
+        models=tuple(
+            ComparedModel(
+                version=model.version,
+                instance_count=model.instance_count,
+                lone_node_count=model.lone_node_count,
+                frame_ms=model.frame_ms,
+            )
+            for model in message.models
+        ),
+        nodes=tuple(message.nodes),
+        frame_count=message.frame_count,
+        matched_instance_count=message.matched_instance_count,
+        distances_px=convert.array(message.distances_px),
     )
 
 

@@ -11,7 +11,7 @@ import grpc
 from shoal.serving.v1 import serving_pb2, serving_pb2_grpc
 from shoal_client import convert
 from shoal_client.limits import PAGE_SIZE, QUICK_S, TRANSFER_S
-from shoal_client.types import Alias, Model, ModelVersion
+from shoal_client.types import Alias, Model, ModelComparison, ModelVersion
 from shoal_common.convert import tensor
 from shoal_common.status import typed_errors
 from shoal_core.errors import AlreadyExists, Internal
@@ -84,6 +84,23 @@ class Models:
         with typed_errors(self._peer):
             response = self._stub.TuneModel(request, timeout=TRANSFER_S)
         return convert.model_version(response.version)
+
+    def compare(self, names: tuple[str, str], frames_FHWC: "NDArray[np.uint8]") -> ModelComparison:
+        """Returns what two versions find in the same frames, how far apart, and how fast.
+
+        Args:
+            names: Each models/{model}, or one of its aliases or versions.
+            frames_FHWC: Frames with animals, [F, H, W, C] of 1 or 3 channels.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND.
+            InvalidArgument: SKELETONS_DIFFER or FRAMES_INVALID.
+            FailedPrecondition: CENTROIDS_NEEDED.
+        """
+        request = serving_pb2.CompareModelsRequest(names=names, frames=tensor(frames_FHWC))
+        with typed_errors(self._peer):
+            response = self._stub.CompareModels(request, timeout=TRANSFER_S)
+        return convert.comparison(response)
 
     def export(self, name: str, folder: Path, *, export_format: ExportFormat = "onnx") -> None:
         """Writes a version for other programs; the folder appears whole or not at all.

@@ -9,6 +9,9 @@ from shoal_core.errors import ShoalError
 from shoal_core.skeleton import Skeleton
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from shoal_common.inference.contract import PoseContract
     from shoal_common.inference.tuning import Tuning
 
@@ -77,6 +80,35 @@ class Alias:
     """models/{model}/versions/{version}."""
     earlier_versions: tuple[str, ...] = ()
     """What it has named before, oldest first."""
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """What one of two compared versions does."""
+
+    version: str
+    """models/{model}/versions/{version}."""
+    instance_count: int
+    """Animals found in all frames."""
+    lone_node_count: int
+    """Nodes of matched animals that only this version finds."""
+    frame_ms: float
+    """Time per frame of a batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelComparison:
+    """Two versions on the same frames."""
+
+    models: tuple[ComparedModel, ...]
+    """In the order of the request."""
+    nodes: tuple[str, ...]
+    """Those that both skeletons have."""
+    frame_count: int
+    matched_instance_count: int
+    """Animals that both find."""
+    distances_px: "NDArray[np.float32]"
+    """Of every node that both find in a matched animal."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ def add_to(commands: "Commands") -> None:
     roll_back = actions.add_parser("rollback", help="point an alias at what it named before")
     roll_back.add_argument("name", metavar="NAME@ALIAS")
     roll_back.set_defaults(run=run_roll_back)
+    compare = actions.add_parser("compare", help="run two models on the same frames")
+    compare.add_argument("names", nargs=2, metavar="NAME[@ALIAS]")
+    compare.add_argument("video", type=Path, metavar="VIDEO")
+    compare.add_argument("--json", action="store_true", help="print one JSON object")
+    compare.set_defaults(run=run_compare)
     export = actions.add_parser("export", help="write a model for other programs")
     export.add_argument("name", metavar="NAME[@ALIAS]")
     export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -144,6 +149,16 @@ def run_tune(arguments: argparse.Namespace) -> int:
     name = resource_name(arguments.name)
     with _session(arguments) as session:
         return model_tuning.run_tune(arguments, session, name)
+
+
+def run_compare(arguments: argparse.Namespace) -> int:
+    """Compares two models; returns the exit status."""
+    from shoal_cli import model_comparison
+    from shoal_cli.model_reference import resource_name
+
+    left, right = map(resource_name, arguments.names)
+    with _session(arguments) as session:
+        return model_comparison.run_compare(arguments, session, (left, right))
 
 
 def run_export(arguments: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
-"""`shoal models tune` as a user runs it."""
+"""`shoal models tune|compare|export|promote|rollback` as a user runs them."""
 
+import json
 from pathlib import Path
 
 from tests.e2e.shoal_command import shoal
@@ -38,6 +39,28 @@ def test_a_wrong_request_is_one_line(home: Path, video: Path) -> None:
         assert refused.returncode != 0
         assert words in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_a_model_is_compared_and_exported(home: Path, video: Path, tmp_path: Path) -> None:
+    table = shoal(home, "models", "compare", "pair", "pair", video)
+    assert table.returncode == 0, table.stderr
+    assert "0 px apart in the median" in table.stdout
+    compared = shoal(home, "models", "compare", "pair", "pair", video, "--json")
+    document = json.loads(compared.stdout)
+    assert document["p99_px"] == 0
+    assert document["matched_instance_count"] == document["models"][0]["instance_count"] > 0
+
+    for export_format, files in [
+        ("onnx", {"model.onnx", "contract.json", "example.py"}),
+        ("triton", {"pair"}),
+    ]:
+        out = tmp_path / export_format
+        done = shoal(home, "models", "export", "pair", "-o", out, "--format", export_format)
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in out.iterdir()} == files
+    again = shoal(home, "models", "export", "pair", "-o", tmp_path / "onnx")
+    assert again.returncode != 0
+    assert "is there already" in again.stderr
 
 
 def test_an_alias_is_promoted_and_rolled_back(home: Path, shared_data: Path) -> None:
