@@ -39,7 +39,8 @@ def shoal(fake: FakeEnsemble, tmp_path: Path) -> Iterator[Shoal]:
 def test_exported_names_are_these() -> None:
     assert sorted(shoal_client.__all__) == shoal_client.__all__
     assert set(shoal_client.__all__) == {
-        *("Alias", "ExportSummary", "Health", "InferenceParameters", "Job", "JobProgress"),
+        *("Alias", "ComparedModel", "ExportSummary", "Health", "InferenceParameters", "Job"),
+        *("JobProgress", "ModelComparison"),
         *("JobState", "LabelSet", "Model", "ModelVersion", "PartGrouping", "Shoal"),
         *("Targets", "Video", "WindowTracker", "check_health"),
         *("ClassGrouping", "InstanceFilters"),
