@@ -10,15 +10,17 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx
 from google.protobuf import text_format
-from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2 as pb
 
 from shoal_common.inference.chain import CHAIN_FILE, COMPOSED_FILE, CONTRACT_FILE, Chain
 from shoal_common.inference.contract import CONTRACT_PARAMETER, PoseContract
 from shoal_common.inference.priority import Priority
+
+if TYPE_CHECKING:
+    import onnx
 
 ENGINE_VERSION = "1"
 """Version of every model in Triton."""
@@ -29,12 +31,12 @@ from shoal_engine.triton_backend import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''
-_DATA_TYPES: dict[int, int] = {
-    TensorProto.UINT8: pb.TYPE_UINT8,
-    TensorProto.INT32: pb.TYPE_INT32,
-    TensorProto.INT64: pb.TYPE_INT64,
-    TensorProto.FLOAT: pb.TYPE_FP32,
+_DATA_TYPES: dict[str, int] = {
+    "UINT8": pb.TYPE_UINT8,
+    "INT32": pb.TYPE_INT32,
+    "FLOAT": pb.TYPE_FP32,
 }
+"""By the names that ONNX has for them."""
 _OPTIONAL = {
     "peak_threshold": (pb.TYPE_FP32, (1,)),
     "crop_peak_threshold": (pb.TYPE_FP32, (1,)),
@@ -143,15 +145,20 @@ def _outputs(version: Path) -> Iterator[pb.ModelOutput]:
         yield pb.ModelOutput(name=port.name, data_type=_data_type(port), dims=_dims(port))
 
 
-def _graph(version: Path) -> onnx.GraphProto:
+def _graph(version: Path) -> "onnx.GraphProto":
+    import onnx  # not before a model is written: the process starts without it
+
     return onnx.load(version / COMPOSED_FILE, load_external_data=False).graph
 
 
-def _data_type(port: onnx.ValueInfoProto) -> int:
-    return _DATA_TYPES[int(port.type.tensor_type.elem_type)]
+def _data_type(port: "onnx.ValueInfoProto") -> int:
+    import onnx
+
+    name: str = onnx.TensorProto.DataType.Name(port.type.tensor_type.elem_type)
+    return _DATA_TYPES[name]
 
 
-def _dims(port: onnx.ValueInfoProto) -> list[int]:
+def _dims(port: "onnx.ValueInfoProto") -> list[int]:
     """Returns the lengths without the axis B; Triton wants one at least, and does not check it."""
     axes = list(port.type.tensor_type.shape.dim)[1:]
     return [axis.dim_value or -1 for axis in axes] or [1]
