@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := protos $(wildcard services/*) $(wildcard clients/python/*)
 SOURCES := $(wildcard services/*/shoal_*) $(wildcard clients/python/*/shoal_*)
+KERNELS := services/engine/hatch_build.py services/engine/shoal_engine/winograd/kernels.c
 PROTOS := $(shell find protos/shoal -name '*.proto')
 
 VIDEO ?=
@@ -20,7 +21,7 @@ help: ## List the targets
 .PHONY: setup
 setup: .venv/.ready ## Build .venv from nothing: tools, stubs, every distribution editable
 
-.venv/.ready: constraints.txt $(wildcard services/*/pyproject.toml) $(wildcard clients/python/*/pyproject.toml) protos/pyproject.toml
+.venv/.ready: constraints.txt $(wildcard services/*/pyproject.toml) $(wildcard clients/python/*/pyproject.toml) protos/pyproject.toml $(KERNELS)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
 	$(MAKE) proto
@@ -62,7 +63,7 @@ setup-triton: .venv-triton/.ready ## Triton for the CPU and what it runs, in an 
 .venv-triton/.ready: services/core/pyproject.toml services/common/pyproject.toml services/engine/pyproject.toml
 	$(PYTHON) -m venv .venv-triton
 	.venv-triton/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 "numpy<2" \
-		onnxruntime==1.32.0 openvino==2026.4.1 hatchling==1.33.0 editables==0.6
+		onnx==1.23.2 onnxruntime==1.32.0 openvino==2026.4.1 hatchling==1.33.0 editables==0.6
 	.venv-triton/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
 		-e services/core -e services/common -e services/engine
 	@touch $@

@@ -35,6 +35,11 @@ def load_body(path: Path, backend: Backend, threads: Threads) -> Graph:
             return _openvino(path, "bf16", threads)
         case "openvino-int8":
             return _openvino(_quantized(path), "f32", threads)
+        case "winograd-fp32":
+            # 100 ms, for reading ONNX.
+            from shoal_engine.winograd_graph import WinogradGraph
+
+            return WinogradGraph(path, threads=threads)
         case _:
             assert_never(backend)
 

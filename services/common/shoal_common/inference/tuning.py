@@ -17,7 +17,9 @@ TUNING_FILE = "tuning.json"
 PROCESSOR_PARAMETER = "processor"
 """Name of the engine's model parameter that says which processor it runs on."""
 
-Backend = Literal["onnxruntime-fp32", "openvino-fp32", "openvino-bf16", "openvino-int8"]
+Backend = Literal[
+    "onnxruntime-fp32", "winograd-fp32", "openvino-fp32", "openvino-bf16", "openvino-int8"
+]
 """Runtime and precision of a network."""
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 DEFAULT_BACKEND: Backend = "onnxruntime-fp32"

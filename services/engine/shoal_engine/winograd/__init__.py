@@ -1,0 +1,1 @@
+"""Convolutional networks in kernels of our own: see kernels.c for how they compute."""
