@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := protos $(wildcard services/*) $(wildcard clients/python/*)
 SOURCES := $(wildcard services/*/shoal_*) $(wildcard clients/python/*/shoal_*)
-KERNELS := services/engine/hatch_build.py services/engine/shoal_engine/winograd/kernels.c
+KERNELS := services/engine/hatch_build.py $(wildcard services/engine/shoal_engine/winograd/*.[ch])
 PROTOS := $(shell find protos/shoal -name '*.proto')
 
 VIDEO ?=

@@ -13,7 +13,7 @@ from shoal_core.errors import Cancelled, FailedPrecondition, InvalidArgument
 from shoal_engine import winograd_graph
 from shoal_engine.graph import Stopper, Threads
 from shoal_engine.onnx_graph import OnnxGraph
-from shoal_engine.winograd import library, plan
+from shoal_engine.winograd import arena, library
 from shoal_engine.winograd.library import Kernels
 from shoal_engine.winograd_graph import WinogradGraph
 from tests.fakes import onnx_models
@@ -27,14 +27,14 @@ BUILDS = library.runnable_builds()
 @pytest.fixture(autouse=True)
 def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody has written is NaN, and so is what follows from it."""
-    empty = plan._floats
+    empty = arena.floats
 
     def poisoned(count: int) -> np.ndarray:
         floats = empty(count)
         floats.fill(np.nan)
         return floats
 
-    monkeypatch.setattr(plan, "_floats", poisoned)
+    monkeypatch.setattr(arena, "floats", poisoned)
 
 
 @pytest.fixture(params=BUILDS, ids=lambda path: path.name)
@@ -78,13 +78,17 @@ class Net:
         )
 
 
+def pooled(net: Net, x: str) -> str:
+    return net.add("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
+
+
 def u_net(first: int = 7, channels: int = 1) -> bytes:
     """Two levels with skip connections, and two heads of different sizes."""
     net = Net(channels)
     top = net.conv(net.conv("x", channels, first), first, first)
-    pool = net.add("MaxPool", [top], kernel_shape=[2, 2], strides=[2, 2])
+    pool = pooled(net, top)
     middle = net.conv(pool, first, 2 * first + 1)
-    pool = net.add("MaxPool", [middle], kernel_shape=[2, 2], strides=[2, 2])
+    pool = pooled(net, middle)
     deep = net.conv(pool, 2 * first + 1, 30)
     weights = [net.weights(30, 9, 3, 3), net.weights(9)]
     up = net.add(
@@ -154,13 +158,15 @@ def test_a_u_net_gives_what_onnx_runtime_gives(tmp_path: Path, shape: tuple[int,
         (lambda net: net.conv("x", 6, 50), 50),
         (lambda net: net.conv("x", 6, 4, 3, relu=False), 4),
         (lambda net: net.conv("x", 6, 4, 1), 4),
+        (lambda net: pooled(net, net.conv("x", 6, 7)), 7),
+        (lambda net: net.conv(net.conv("x", 6, 90), 90, 90), 90),
         (lambda net: net.conv("x", 6, 25, 5), 25),
         (lambda net: net.conv("x", 6, 9, 7), 9),
         (transposed(2, [0, 0, 0, 0], 0), 5),
         (transposed(3, [0, 0, 1, 1], 0), 5),
         (transposed(3, [1, 1, 1, 1], 1), 5),
         (transposed(4, [1, 1, 1, 1], 0), 5),
-        (lambda net: net.add("MaxPool", ["x"], kernel_shape=[2, 2], strides=[2, 2]), 6),
+        (lambda net: pooled(net, "x"), 6),
     ],
 )
 @pytest.mark.parametrize("shape", [(1, 6, 8, 8), (5, 6, 6, 10), (2, 6, 2, 130)])

@@ -1,1 +1,1 @@
-"""Convolutional networks in kernels of our own: see kernels.c for how they compute."""
+"""Convolutional networks in kernels of our own: kernels.c says how they compute."""

@@ -30,7 +30,7 @@ _FEWEST_CHANNELS = 4
 
 
 class Kind(IntEnum):
-    """`kind` of kernels.c."""
+    """`kind` of layout.h."""
 
     PACK = 0
     WINOGRAD = 1

@@ -17,7 +17,7 @@ _NEEDED_FLAGS = {
 
 
 class Geometry(ctypes.Structure):
-    """`geometry` of kernels.c."""
+    """`geometry` of layout.h."""
 
     _fields_ = (
         ("rows", ctypes.c_int64),
@@ -30,22 +30,32 @@ class Geometry(ctypes.Structure):
     )
 
 
+class Tensor(ctypes.Structure):
+    """`tensor` of layout.h."""
+
+    _fields_ = (
+        ("shape", Geometry),
+        ("channels", ctypes.c_int64),
+        ("start", ctypes.c_void_p),
+        ("mask", ctypes.c_void_p),
+    )
+
+
 class Operation(ctypes.Structure):
-    """`operation` of kernels.c."""
+    """`operation` of layout.h."""
 
     _fields_ = (
         ("kind", ctypes.c_int64),
         ("from_", Geometry),
-        ("to", Geometry),
         ("channels", ctypes.c_int64),
         ("inputs", ctypes.c_void_p),
-        ("outputs", ctypes.c_int64),
-        ("output", ctypes.c_void_p),
-        ("mask", ctypes.c_void_p),
+        ("to", Tensor),
+        ("pooled", Tensor),
         ("weights", ctypes.c_void_p),
         ("biases", ctypes.c_void_p),
         ("has_relu", ctypes.c_int64),
         ("sum_count", ctypes.c_int64),
+        ("group", ctypes.c_int64),
         ("tap_counts", ctypes.c_int64 * 4),
         ("taps", ctypes.c_void_p),
         ("port", ctypes.c_int64),
@@ -53,7 +63,7 @@ class Operation(ctypes.Structure):
 
 
 class Scratch(ctypes.Structure):
-    """`scratch` of kernels.c."""
+    """`scratch` of layout.h."""
 
     _fields_ = (
         ("tiles", ctypes.c_void_p),

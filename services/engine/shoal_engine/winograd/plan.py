@@ -1,35 +1,21 @@
-"""Networks laid out in memory for one size of image: ready to run, again and again.
-
-Axis legend: B images side by side, C channels, H W pixels.
-"""
+"""Networks laid out in memory for one size of image: ready to run, again and again."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_core.errors import InvalidArgument
-from shoal_engine.winograd.layers import Floats, Kind, Layer
-from shoal_engine.winograd.library import Geometry, Kernels, Meeting, Operation, Scratch
+from shoal_engine.winograd import arena
+from shoal_engine.winograd.arena import PHASES, Step
+from shoal_engine.winograd.layers import Kind
+from shoal_engine.winograd.library import Geometry, Kernels, Meeting, Operation, Scratch, Tensor
 from shoal_engine.winograd.network import Network
 
-_PHASES = 4
 _POINTS = 36
-_LINE_FLOATS = 16
-"""Floats of a line of the cache."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A tensor in the arena."""
-
-    geometry: Geometry
-    channels: int
-    start: int
-    """Floats from the arena's start to row 0 of the first channel."""
+_CACHE_FLOATS = 2**18
+"""Half of what the second level of a processor's cache holds: so much of weights or of tiles."""
 
 
 class Plan:
@@ -44,34 +30,40 @@ class Plan:
             InvalidArgument: INPUT_REJECTED when the network halves a side that is odd.
         """
         self._kernels = kernels
+        self._counts = network.channel_counts()
+        self._geometries = arena.geometries(
+            network, kernels.lane_count, images=images, height=height, width=width
+        )
+        ordered = arena.steps(network, images)
+        self._starts, size = arena.starts(network, ordered, self._geometries, kernels.lane_count)
+        self._arena = arena.floats(size)
         self._kept: list[Any] = []  # what the operations point at
-        counts = network.channel_counts()
-        geometries = _geometries(network, kernels.lane_count, images, height, width)
-        starts, size = _starts(network, counts, geometries, kernels.lane_count)
-        self._arena = _floats(size)
-        self._places = {
-            name: _Place(geometry, counts[name], starts[name])
-            for name, geometry in geometries.items()
-        }
         self.shapes = {
-            name: (images, counts[tensor], geometries[tensor].rows, geometries[tensor].columns)
+            name: (images, self._counts[tensor], *self._size(tensor))
             for name, tensor in network.outputs
         }
         """Shape of each output, in the network's order."""
-        operations = [self._packing(network.input_name)]
-        operations += [self._operation(layer) for layer in network.layers]
-        operations += [
-            self._unpacking(tensor, port)
-            for port, (_, tensor) in enumerate(network.outputs, start=1)
+        outputs = [tensor for _, tensor in network.outputs]
+        operations = [
+            Operation(kind=Kind.PACK, to=self._tensor(network.input_name), port=0),
+            *(self._operation(step) for step in ordered),
+            *(self._unpacking(tensor, port) for port, tensor in enumerate(outputs, start=1)),
         ]
         self._operations = (Operation * len(operations))(*operations)
-        self._scratch_sizes = self._sizes_of_scratch(network)
+        self._scratch_sizes = self._sizes_of_scratch()
         self._scratches: list[Scratch] = []
+
+    def prepare(self, threads: int) -> None:
+        """Makes the tools of so many threads."""
+        while len(self._scratches) < threads:
+            tools = [arena.floats(size) for size in self._scratch_sizes]
+            self._kept.append(tools)
+            self._scratches.append(Scratch(*(one.ctypes.data for one in tools)))
 
     def run(
         self, arrays: Sequence[NDArray[Any]], meeting: Meeting, thread: int, threads: int
-    ) -> bool:
-        """Computes one thread's part; returns whether it was stopped.
+    ) -> None:
+        """Computes one thread's part, or what it can until the run is stopped.
 
         Args:
             arrays: The input, and what the outputs are written into; float32, contiguous.
@@ -80,165 +72,75 @@ class Plan:
             threads: How many there are; `prepare` was called for them.
         """
         pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        return bool(
-            self._kernels.run(
-                self._operations, len(self._operations), pointers, self._scratches[thread],
-                meeting, thread, threads,
-            )
+        self._kernels.run(
+            self._operations, len(self._operations), pointers, self._scratches[thread],
+            meeting, thread, threads,
         )  # fmt: skip
 
-    def prepare(self, threads: int) -> None:
-        """Makes the tools of so many threads."""
-        while len(self._scratches) < threads:
-            tiles, sums, taps = (_floats(size) for size in self._scratch_sizes)
-            self._kept.append((tiles, sums, taps))
-            self._scratches.append(Scratch(tiles.ctypes.data, sums.ctypes.data, taps.ctypes.data))
-
-    def _packing(self, name: str) -> Operation:
-        place = self._places[name]
-        return self._filled(Kind.PACK, (), place, port=0)
+    def _operation(self, step: Step) -> Operation:
+        layer = step.layer
+        offsets = [offset for part in layer.taps for tap in part for offset in tap]
+        counts = [len(part) for part in layer.taps]
+        operation = Operation(
+            kind=layer.kind,
+            weights=self._pointer(layer.weights),
+            biases=self._pointer(layer.biases),
+            has_relu=layer.has_relu,
+            sum_count=layer.sum_count,
+            tap_counts=(ctypes.c_int64 * 4)(*counts),
+            taps=self._pointer(np.array(offsets, np.int64)),
+        )
+        self._read(operation, layer.inputs)
+        if step.writes_output:
+            operation.to = self._tensor(layer.output)
+        else:
+            mask = self._pointer(arena.mask(self._geometries[layer.output]))
+            operation.to = Tensor(channels=layer.outputs, mask=mask)
+        if step.pooled is not None:
+            operation.pooled = self._tensor(step.pooled)
+        tile_floats = _POINTS * (operation.channels + 1) * self._kernels.lane_count
+        is_cached = layer.weights.size <= _CACHE_FLOATS
+        operation.group = 1 if is_cached else max(1, _CACHE_FLOATS // tile_floats)
+        return operation
 
     def _unpacking(self, name: str, port: int) -> Operation:
-        return self._filled(Kind.UNPACK, (name,), None, port=port)
-
-    def _operation(self, layer: Layer) -> Operation:
-        operation = self._filled(layer.kind, layer.inputs, self._places[layer.output])
-        operation.weights = self._pointer(layer.weights)
-        operation.biases = self._pointer(layer.biases)
-        operation.has_relu = layer.has_relu
-        operation.sum_count = layer.sum_count
-        operation.tap_counts[: len(layer.taps)] = [len(part) for part in layer.taps]
-        offsets = [step for part in layer.taps for tap in part for step in tap]
-        operation.taps = self._pointer(np.array(offsets, np.int64))
+        operation = Operation(kind=Kind.UNPACK, port=port)
+        self._read(operation, (name,))
         return operation
 
-    def _filled(
-        self, kind: Kind, inputs: Sequence[str], output: _Place | None, port: int = 0
-    ) -> Operation:
-        operation = Operation(kind=kind, port=port)
-        places = [self._places[name] for name in inputs]
-        if places:
-            operation.from_ = places[0].geometry
-            rows = [
-                self._arena.ctypes.data
-                + (place.start + channel * place.geometry.channel) * self._arena.itemsize
-                for place in places
-                for channel in range(place.channels)
-            ]
-            operation.channels = len(rows)
-            operation.inputs = self._pointer(np.array(rows, np.uint64))
-        if output is not None:
-            operation.to = output.geometry
-            operation.outputs = output.channels
-            operation.output = self._arena.ctypes.data + output.start * self._arena.itemsize
-            operation.mask = self._pointer(_mask(output.geometry))
-        return operation
+    def _read(self, operation: Operation, names: Sequence[str]) -> None:
+        """Lets an operation read the channels of tensors, one after another."""
+        rows = [
+            self._address(name) + channel * self._geometries[name].channel * self._arena.itemsize
+            for name in names
+            for channel in range(self._counts[name])
+        ]
+        operation.from_ = self._geometries[names[0]]
+        operation.channels = len(rows)
+        operation.inputs = self._pointer(np.array(rows, np.uint64))
+
+    def _tensor(self, name: str) -> Tensor:
+        shape = self._geometries[name]
+        mask = self._pointer(arena.mask(shape))
+        return Tensor(shape, self._counts[name], self._address(name), mask)
+
+    def _address(self, name: str) -> int:
+        return int(self._arena.ctypes.data + self._starts[name] * self._arena.itemsize)
+
+    def _size(self, name: str) -> tuple[int, int]:
+        shape: Geometry = self._geometries[name]
+        return shape.rows, shape.columns
 
     def _pointer(self, array: NDArray[Any]) -> int:
         self._kept.append(array)
         return int(array.ctypes.data)
 
-    def _sizes_of_scratch(self, network: Network) -> tuple[int, int, int]:
-        lanes, most_sums = self._kernels.lane_count, self._kernels.most_sums
-        channels = [operation.channels for operation in self._operations]
-        taps = [max(operation.tap_counts) for operation in self._operations]
-        rows = [operation.from_.pitch * _PHASES for operation in self._operations]
-        tiles = max(_POINTS * (max(channels) + 1) * lanes, max(rows) + 2 * lanes)
-        sums = _POINTS * most_sums * lanes
-        pointers = 2 * max(a * b for a, b in zip(taps, channels, strict=True))
-        return tiles, sums, 2 * max(pointers, 1)  # a pointer is as long as two floats
-
-
-def _floats(count: int) -> Floats:
-    """Returns floats that begin with a line of the cache."""
-    raw = np.empty(count + _LINE_FLOATS, np.float32)
-    skipped = -raw.ctypes.data // raw.itemsize % _LINE_FLOATS
-    return raw[skipped : skipped + count]
-
-
-def _geometry(lane_count: int, images: int, height: int, width: int, margin: int) -> Geometry:
-    tiles = -(-width // _PHASES)
-    lanes = (images - 1) * (tiles + 1) + tiles
-    pitch = (lanes // lane_count + 1) * lane_count  # a zero at least at the end
-    rows = -(-height // _PHASES) * _PHASES + margin
-    return Geometry(
-        rows=height,
-        columns=width,
-        images=images,
-        image_stride=tiles + 1,
-        pitch=pitch,
-        channel=rows * _PHASES * pitch,
-        margin=margin,
-    )
-
-
-def _geometries(
-    network: Network, lane_count: int, images: int, height: int, width: int
-) -> dict[str, Geometry]:
-    sizes = {network.input_name: (height, width)}
-    for layer in network.layers:
-        rows, columns = sizes[layer.inputs[0]]
-        if any(sizes[name] != (rows, columns) for name in layer.inputs):
-            raise _size_error(height, width)
-        match layer.kind:
-            case Kind.POOL if rows % 2 or columns % 2:
-                raise _size_error(height, width)
-            case Kind.POOL:
-                rows, columns = rows // 2, columns // 2
-            case Kind.TRANSPOSED | Kind.UPSAMPLE:
-                rows, columns = 2 * rows, 2 * columns
-        sizes[layer.output] = (rows, columns)
-    return {
-        name: _geometry(lane_count, images, *size, network.margin) for name, size in sizes.items()
-    }
-
-
-def _size_error(height: int, width: int) -> InvalidArgument:
-    return InvalidArgument(
-        "INPUT_REJECTED", f"The model cannot halve images of {height} x {width} px often enough."
-    )
-
-
-def _mask(geometry: Geometry) -> Floats:
-    """Returns [phase][lane]: 1 where an image is."""
-    mask = np.zeros((_PHASES, geometry.pitch), np.float32)
-    columns = np.arange(geometry.columns)
-    for image in range(geometry.images):
-        mask[columns % _PHASES, image * geometry.image_stride + columns // _PHASES] = 1
-    return mask
-
-
-def _starts(
-    network: Network,
-    counts: Mapping[str, int],
-    geometries: Mapping[str, Geometry],
-    lane_count: int,
-) -> tuple[dict[str, int], int]:
-    """Returns where tensors start and how long all are; those not needed together share."""
-    made = {network.input_name: 0}
-    used: dict[str, int] = {}
-    for step, layer in enumerate(network.layers, start=1):
-        made[layer.output] = step
-        used |= dict.fromkeys(layer.inputs, step)
-    used |= {tensor: len(network.layers) + 1 for _, tensor in network.outputs}
-    starts: dict[str, int] = {}
-    taken: dict[str, range] = {}
-    for name, step in made.items():
-        geometry = geometries[name]
-        lead = lane_count + geometry.margin * _PHASES * geometry.pitch
-        size = lead + counts[name] * geometry.channel + lane_count
-        rivals = [span for other, span in taken.items() if used.get(other, made[other]) >= step]
-        place = _gap(rivals, size)
-        taken[name] = range(place, place + size)
-        starts[name] = place + lead
-    return starts, max(span.stop for span in taken.values())
-
-
-def _gap(taken: Sequence[range], size: int) -> int:
-    """Returns the first place where so much is free."""
-    place = 0
-    for span in sorted(taken, key=lambda one: one.start):
-        if place + size <= span.start:
-            break
-        place = max(place, -(-span.stop // _LINE_FLOATS) * _LINE_FLOATS)
-    return place
+    def _sizes_of_scratch(self) -> tuple[int, int, int]:
+        """Returns the floats of each of a thread's tools."""
+        lanes, all_sums = self._kernels.lane_count, self._kernels.most_sums * _POINTS
+        tiles = [one.group * _POINTS * (one.channels + 1) * lanes for one in self._operations]
+        rows = [one.from_.pitch * PHASES + 2 * lanes for one in self._operations]
+        sums = max(max(one.group, 1) for one in self._operations) * all_sums * lanes
+        taps = max(2 * max(one.tap_counts) * one.channels for one in self._operations)
+        pointer_floats = ctypes.sizeof(ctypes.c_void_p) // self._arena.itemsize
+        return max(*tiles, *rows), sums, max(taps, 1) * pointer_floats
