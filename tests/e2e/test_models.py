@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from shoal_common.inference.tuning import BACKENDS
 from tests.e2e.shoal_command import shoal
 
 
@@ -10,7 +11,7 @@ def test_a_model_is_tuned_shown_and_pinned(home: Path, video: Path, tmp_path: Pa
     tuned = shoal(home, "models", "tune", "pair", video)
     assert tuned.returncode == 0, tuned.stderr
     assert "measured on" in tuned.stdout
-    for backend in ("onnxruntime-fp32", "openvino-fp32", "openvino-bf16", "openvino-int8"):
+    for backend in BACKENDS:
         assert backend in tuned.stdout
     assert sum("*" in line for line in tuned.stdout.splitlines()) == 1
 

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 
 from shoal_common.inference.chain import CHAIN_FILE, COMPOSED_FILE, CONTRACT_FILE, Chain, ChainStep
 from shoal_common.inference.contract import PoseContract
-from shoal_common.inference.tuning import (
-    DEFAULT_BACKEND,
-    TUNING_FILE,
-    Backend,
-    Tuning,
-)
+from shoal_common.inference.tuning import TUNING_FILE, Backend, Tuning
 from shoal_core.errors import FailedPrecondition, InvalidArgument
-from shoal_engine.backends import load_body, load_graph
+from shoal_engine.backends import load_body, load_graph, load_untuned
 from shoal_engine.graph import Graph, Stopper, Threads
 from shoal_engine.tensors import ANY_LENGTH, DTYPES, TensorSpec
 
@@ -242,7 +237,7 @@ class Model:
 
 
 def _backends(folder: Path, processor: str) -> Mapping[str, Backend]:
-    """Returns the backend of each network that does not run in the default one."""
+    """Returns the backend of each network that was tuned or pinned."""
     path = folder / TUNING_FILE
     if not path.is_file():
         return {}
@@ -275,7 +270,8 @@ def _load_graph(
     path = _required(folder / step.file)
     if step.kind == "glue":
         return load_graph(path, 1)
-    return load_body(path, backends.get(step.name, DEFAULT_BACKEND), threads)
+    backend = backends.get(step.name)
+    return load_untuned(path, threads) if backend is None else load_body(path, backend, threads)
 
 
 def _load_step(step: ChainStep, graph: Graph, unused_after: tuple[str, ...]) -> _Step:

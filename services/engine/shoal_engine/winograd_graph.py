@@ -60,7 +60,7 @@ class WinogradGraph:
         counts = self._network.channel_counts()
         self.inputs = (_image_spec(self._network.input_name, self._network.input_channels),)
         self.outputs = tuple(
-            _image_spec(name, counts[tensor]) for name, tensor in self._network.outputs
+            _image_spec(output.name, counts[output.tensor]) for output in self._network.outputs
         )
 
     def run(
@@ -103,6 +103,9 @@ class WinogradGraph:
         except MemoryError as error:
             raise run_error(error) from error
         self._give_back(layout, plan)
+        for output in self._network.outputs:
+            if output.is_squashed:
+                _squash(made[output.name])
         return made
 
     def _compute(
@@ -142,6 +145,14 @@ class WinogradGraph:
         with self._choosing:
             if (idle := self._idle.get(layout)) is not None:
                 idle.put(plan)
+
+
+def _squash(values: NDArray[Any]) -> None:
+    """Takes values to their sigmoids; large ones are infinite on the way, which is right."""
+    with np.errstate(over="ignore"):
+        np.exp(-values, out=values)
+    values += 1
+    np.reciprocal(values, out=values)
 
 
 def _image_spec(name: str, channels: int) -> TensorSpec:

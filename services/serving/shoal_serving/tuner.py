@@ -20,7 +20,7 @@ from shoal_common.inference.contract import Parity
 from shoal_common.inference.tuning import (
     ANY_PROCESSOR,
     BACKENDS,
-    DEFAULT_BACKEND,
+    REFERENCE_BACKEND,
     Backend,
     Trial,
     Tuning,
@@ -142,15 +142,15 @@ class _Race:
 
     async def run(self, steps: Iterable[str]) -> Tuning:
         """Returns the tuning that won."""
-        best_ms = await self._time_default()
-        kept: dict[str, Backend] = {}
+        kept = dict.fromkeys(steps, REFERENCE_BACKEND)
+        best_ms = await self._time_reference(kept)
         trials: list[Trial] = []
-        for step in steps:
-            trials.append(Trial(step, DEFAULT_BACKEND, best_ms, 0.0, 0.0))
+        for step in kept:
+            trials.append(Trial(step, REFERENCE_BACKEND, best_ms, 0.0, 0.0))
             rivals = [
                 await self._trial(step, backend, kept)
                 for backend in BACKENDS
-                if backend != DEFAULT_BACKEND
+                if backend != REFERENCE_BACKEND
             ]
             trials += rivals
             passed = {
@@ -163,8 +163,9 @@ class _Race:
                 kept[step], best_ms = passed[frame_ms], frame_ms
         return Tuning(self._processor, kept, tuple(trials))
 
-    async def _time_default(self) -> float:
-        async with self._trials.loaded(self._version, Tuning(ANY_PROCESSOR, {}), {}) as trial:
+    async def _time_reference(self, backends: Mapping[str, Backend]) -> float:
+        reference = Tuning(ANY_PROCESSOR, backends)
+        async with self._trials.loaded(self._version, reference, {}) as trial:
             self._processor = await self._client.processor(trial, TRIAL_VERSION)
             self._expected = await self._runs.poses(trial)
             if not any(poses.instance_count for poses in self._expected):

@@ -18,7 +18,7 @@ from shoal.serving.v1 import serving_pb2_grpc as pb_grpc
 from shoal_common.convert import array, tensor
 from shoal_common.inference.client import InferenceClient
 from shoal_common.inference.deployment import Deployment
-from shoal_common.inference.tuning import ANY_PROCESSOR, BACKENDS, DEFAULT_BACKEND, Tuning
+from shoal_common.inference.tuning import ANY_PROCESSOR, BACKENDS, Tuning
 from shoal_common.status import from_rpc_error
 from shoal_core.errors import InvalidArgument, ShoalError
 from shoal_media.readers import open_video
@@ -112,7 +112,7 @@ async def test_the_fastest_backend_that_passes_is_kept_and_served(
     for step in steps:
         trials = {trial.backend: trial for trial in tuning.trials if trial.step == step}
         assert set(trials) == set(BACKENDS)
-        kept = trials[tuning.backends.get(step, DEFAULT_BACKEND)]
+        kept = trials[tuning.backends[step]]
         assert not kept.refusal
         assert kept.frame_ms is not None
         assert kept.frame_ms <= best_ms
@@ -144,7 +144,7 @@ async def test_a_pinned_backend_is_served_at_once_and_everywhere(
     assert tuning == Tuning(ANY_PROCESSOR, {"bottomup": "openvino-bf16"})
     rough = await ensemble.engine.infer("m", "1", {"images": images}, timeout_s=60)
     assert not np.array_equal(rough["peaks"], exact["peaks"], equal_nan=True)
-    await ensemble.tune(backend="onnxruntime-fp32")
+    await ensemble.tune(backend="winograd-fp32")
     again = await ensemble.engine.infer("m", "1", {"images": images}, timeout_s=60)
     np.testing.assert_array_equal(again["peaks"], exact["peaks"])
     assert ensemble.leftovers() == []
@@ -169,7 +169,7 @@ async def test_requests_that_run_meanwhile_are_answered(
             answered += 1
 
     asking = asyncio.create_task(ask())
-    for backend in ("openvino-fp32", "onnxruntime-fp32", "openvino-bf16"):
+    for backend in ("openvino-fp32", "winograd-fp32", "openvino-bf16"):
         await ensemble.tune(backend=backend)
     is_over.set()
     await asking

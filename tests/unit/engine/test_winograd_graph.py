@@ -167,6 +167,14 @@ def test_a_u_net_gives_what_onnx_runtime_gives(tmp_path: Path, shape: tuple[int,
         (transposed(3, [1, 1, 1, 1], 1), 5),
         (transposed(4, [1, 1, 1, 1], 0), 5),
         (lambda net: pooled(net, "x"), 6),
+        (lambda net: net.add("Sigmoid", [net.conv("x", 6, 3, relu=False)]), 3),
+        (lambda net: net.add("Identity", [net.add("Sigmoid", [pooled(net, "x")])]), 6),
+        (
+            lambda net: net.add(
+                "MaxPool", ["x"], kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER"
+            ),
+            6,
+        ),
     ],
 )
 @pytest.mark.parametrize("shape", [(1, 6, 8, 8), (5, 6, 6, 10), (2, 6, 2, 130)])
@@ -261,7 +269,11 @@ def test_images_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("add", "problem"),
     [
-        (lambda net: net.add("Sigmoid", ["x"]), "a Sigmoid here"),
+        (lambda net: net.add("Softplus", ["x"]), "a Softplus here"),
+        (
+            lambda net: net.conv(net.add("Sigmoid", ["x"]), 6, 6),
+            "a Conv of 'Sigmoid0', which no layer gives",
+        ),
         (lambda net: net.add("Relu", ["x"]), "a Relu here"),
         (
             lambda net: net.add(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoal_common.inference.tuning import ANY_PROCESSOR, DEFAULT_BACKEND
+from shoal_common.inference.tuning import ANY_PROCESSOR, REFERENCE_BACKEND
 from shoal_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -77,18 +77,18 @@ def tuning_lines(version: "ModelVersion") -> list[str]:
 def _choice_line(tuning: "Tuning") -> str:
     networks = ", ".join(f"{step} in {backend}" for step, backend in tuning.backends.items())
     where = "pinned" if tuning.processor == ANY_PROCESSOR else f"measured on {tuning.processor}"
-    return f"runs {networks or f'in {DEFAULT_BACKEND}'} ({where})"
+    return f"runs {networks} ({where})"
 
 
 def _trial_line(trial: "Trial", tuning: "Tuning") -> str:
-    is_chosen = tuning.backends.get(trial.step, DEFAULT_BACKEND) == trial.backend
+    is_chosen = tuning.backends[trial.step] == trial.backend
     columns = [
         "*" if is_chosen else " ",
         trial.step,
         trial.backend,
         "-" if trial.frame_ms is None else f"{trial.frame_ms:.1f} ms/frame",
     ]
-    if trial.median_px is not None and trial.backend != DEFAULT_BACKEND:
+    if trial.median_px is not None and trial.backend != REFERENCE_BACKEND:
         columns.append(f"{trial.median_px:.2g} px (99 %: {trial.p99_px:.2g} px)")
     if trial.refusal:
         columns.append(f"refused: {trial.refusal}")

@@ -1,7 +1,8 @@
 """Which runtime and precision each network of a served model runs in, and how that was found.
 
 A version folder may hold `tuning.json` (this). Without it, and on another processor than the one
-that it was measured on, every network runs in ONNX Runtime in float32. Glue always does.
+that it was measured on, every network runs in float32: in our own kernels where they compute it,
+otherwise in ONNX Runtime. Glue always runs in ONNX Runtime.
 """
 
 import dataclasses
@@ -22,8 +23,8 @@ Backend = Literal[
 ]
 """Runtime and precision of a network."""
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
-DEFAULT_BACKEND: Backend = "onnxruntime-fp32"
-"""What the others are compared with."""
+REFERENCE_BACKEND: Backend = "onnxruntime-fp32"
+"""What the others are compared with; it runs any network."""
 
 ANY_PROCESSOR = ""
 """Of a choice that somebody has made rather than measured: it counts everywhere."""
@@ -58,7 +59,7 @@ class Tuning:
     processor: str
     """Where it was measured, as the engine describes it; ANY_PROCESSOR for what was pinned."""
     backends: Mapping[str, Backend]
-    """Step name → backend; others run in the default one."""
+    """Step name → backend; others run as they do untuned."""
     trials: tuple[Trial, ...] = ()
 
     def counts_on(self, processor: str) -> bool:

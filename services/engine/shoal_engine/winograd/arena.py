@@ -45,7 +45,7 @@ def steps(network: Network, images: int) -> tuple[Step, ...]:
         for layer in network.layers
         if layer.kind == Kind.POOL and len(layer.inputs) == 1 and layer.inputs[0] in makers
     }
-    read = {tensor for _, tensor in network.outputs} | {
+    read = {output.tensor for output in network.outputs} | {
         name
         for layer in network.layers
         if layer.output not in pooled.values()
@@ -108,7 +108,7 @@ def starts(
         lane_count: Floats that are read beside a tensor at most.
     """
     made = {network.input_name: 0}
-    needed = {tensor: len(ordered) + 1 for _, tensor in network.outputs}
+    needed = {output.tensor: len(ordered) + 1 for output in network.outputs}
     for turn, step in enumerate(ordered, start=1):
         made |= dict.fromkeys(step.written, turn)
         for name in step.layer.inputs:

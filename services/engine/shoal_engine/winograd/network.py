@@ -24,14 +24,24 @@ _MOST_TAPS = 7
 
 
 @dataclass(frozen=True)
+class Output:
+    """What a network gives."""
+
+    name: str
+    tensor: str
+    is_squashed: bool
+    """Whether it is the sigmoid of the tensor."""
+
+
+@dataclass(frozen=True)
 class Network:
     """A network of one float32 input [B, C, H, W]."""
 
     input_name: str
     input_channels: int
     layers: tuple[Layer, ...]
-    outputs: tuple[tuple[str, str], ...]
-    """Name → tensor, in the file's order."""
+    outputs: tuple[Output, ...]
+    """In the file's order."""
 
     @property
     def margin(self) -> int:
@@ -89,6 +99,7 @@ class _Reader:
         self._input_name, self._input_channels = inputs[0].name, axes[1]
         # Name of a value → tensors that its channels are in.
         self._parts: dict[str, tuple[str, ...]] = {self._input_name: (self._input_name,)}
+        self._squashed: set[str] = set()
 
     def add(self, node: onnx.NodeProto) -> None:
         """Adds what a node computes."""
@@ -101,6 +112,7 @@ class _Reader:
             case "Relu" if node.output[0] in self._parts:
                 pass  # the layer before it ends with it
             case "MaxPool":
+                # Of sides that are even, which a plan demands, `auto_pad` pads nothing.
                 self._require(node, attributes, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=0)
                 self._require(node, attributes, pads=[0, 0, 0, 0])
                 self._add_scaling(node, Kind.POOL)
@@ -109,7 +121,12 @@ class _Reader:
             case "Concat" if attributes["axis"] == 1:
                 self._parts[node.output[0]] = self._taken(node, node.input)
             case "Identity":
+                self._parts[node.output[0]] = self._parts[node.input[0]]
+                if node.input[0] in self._squashed:
+                    self._squashed.add(node.output[0])
+            case "Sigmoid":  # of an output: no layer takes it
                 self._parts[node.output[0]] = self._taken(node, node.input)
+                self._squashed.add(node.output[0])
             case _:
                 raise self._unsupported(node, "here")
 
@@ -120,14 +137,15 @@ class _Reader:
             parts = self._parts[value.name]
             if len(parts) != 1:
                 raise _refusal(self._path, f"has an output of several tensors, {value.name!r}")
-            outputs.append((value.name, parts[0]))
+            outputs.append(Output(value.name, parts[0], value.name in self._squashed))
         return Network(self._input_name, self._input_channels, tuple(self._layers), tuple(outputs))
 
     def _add_convolution(self, node: onnx.NodeProto, attributes: dict[str, Any]) -> None:
         weights_OIYX, biases_O = self._weights(node, output_axis=0)
         sizes = weights_OIYX.shape[2:]
         same = [size // 2 for size in sizes]
-        self._require(node, attributes, strides=[1, 1], dilations=[1, 1], group=1)
+        self._require(node, attributes, auto_pad=b"NOTSET", dilations=[1, 1], group=1)
+        self._require(node, attributes, strides=[1, 1])
         self._require(node, attributes, pads=[*same, *same])
         if any(size % 2 == 0 or size > _MOST_TAPS for size in sizes):
             raise self._unsupported(node, f"of kernel size {sizes[0]} x {sizes[1]}")
@@ -145,7 +163,8 @@ class _Reader:
         height, width = weights_IOYX.shape[2:]
         top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
         below, beside = attributes.get("output_padding", [0, 0])
-        self._require(node, attributes, strides=[2, 2], dilations=[1, 1], group=1)
+        self._require(node, attributes, auto_pad=b"NOTSET", dilations=[1, 1], group=1)
+        self._require(node, attributes, strides=[2, 2])
         grows = (height - 2 - top - bottom + below, width - 2 - left - right + beside)
         if grows != (0, 0) or height != width or top != left or height > 4:
             raise self._unsupported(node, "that does not double the image")
@@ -186,7 +205,8 @@ class _Reader:
 
     def _taken(self, node: onnx.NodeProto, names: Iterable[str]) -> tuple[str, ...]:
         names = list(names)
-        if unknown := [name for name in names if name not in self._parts]:
+        known = self._parts.keys() - self._squashed
+        if unknown := [name for name in names if name not in known]:
             raise self._unsupported(node, f"of {unknown[0]!r}, which no layer gives")
         return tuple(tensor for name in names for tensor in self._parts[name])
 
@@ -203,14 +223,13 @@ class _Reader:
             found = attributes.get(name, _DEFAULTS.get(name))
             if found != value:
                 raise self._unsupported(node, f"with {name} {found}")
-        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-            raise self._unsupported(node, "with auto_pad")
 
     def _unsupported(self, node: onnx.NodeProto, what: str) -> FailedPrecondition:
         return _refusal(self._path, f"has a {node.op_type} {what}")
 
 
 _DEFAULTS: dict[str, Any] = {
+    "auto_pad": b"NOTSET",
     "strides": [1, 1],
     "dilations": [1, 1],
     "group": 1,

@@ -39,11 +39,11 @@ class Plan:
         self._arena = arena.floats(size)
         self._kept: list[Any] = []  # what the operations point at
         self.shapes = {
-            name: (images, self._counts[tensor], *self._size(tensor))
-            for name, tensor in network.outputs
+            output.name: (images, self._counts[output.tensor], *self._size(output.tensor))
+            for output in network.outputs
         }
         """Shape of each output, in the network's order."""
-        outputs = [tensor for _, tensor in network.outputs]
+        outputs = [output.tensor for output in network.outputs]
         operations = [
             Operation(kind=Kind.PACK, to=self._tensor(network.input_name), port=0),
             *(self._operation(step) for step in ordered),
