@@ -216,6 +216,10 @@ def run_service(
     except ShoalError as error:
         sys.stderr.write(f"{program}: {error.message}\n")
         sys.exit(2)
+    # All that is to be kept has been closed; tearing the interpreter down takes 50 ms of a core,
+    # in each process of an ensemble that ends.
+    logging.shutdown()
+    os._exit(0)
 
 
 async def _run(
