@@ -105,6 +105,10 @@ bench-live: setup ## Latency of live frames beside two batch jobs, with and with
 bench-transport: setup ## From a frame in the ring to the result in the client, minus the forward pass
 	$(BIN)/python -m tests.benchmarks.transport
 
+.PHONY: bench-large
+bench-large: setup ## Throughput and memory by frame size, animals and batch, networks of the paper's size
+	$(BIN)/python -m tests.benchmarks.large_frames
+
 .PHONY: accuracy
 accuracy: setup ## How far imported models are from TensorFlow, SLEAP's predictions and torch
 	$(BIN)/python -m tests.benchmarks.accuracy

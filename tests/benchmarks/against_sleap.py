@@ -7,7 +7,7 @@ repeats. Steady state is what further frames cost: (LONG − SHORT frames) / (di
 times), so that nobody's start counts. The peer gets the batch size that it is fastest with.
 
 Nobody tracks identities. Shoal's model is registered before, like the peer's export is made
-before; `tuned` is the same model after `shoal models tune` on the video.
+before, and measured as it was imported and after `shoal models tune` on the video.
 
 Axis legend: I J instances, N nodes, M matches.
 """
@@ -158,7 +158,7 @@ def tool(arguments: Sequence[str], environment: dict[str, str]) -> str:
 def contenders_of(
     folders: Sequence[Path], video: Path, folder: Path, environment: dict[str, str], count: int
 ) -> list[Contender]:
-    """Returns the peer with both of its runtimes, and Shoal untuned and tuned."""
+    """Returns the peer with both of its runtimes, and Shoal as imported and tuned."""
     export = folder / "export"
     paths = [str(path) for path in folders]
     tool([str(PEER), "export", *paths, "-o", str(export), "--format", "onnx"], environment)
@@ -172,7 +172,7 @@ def contenders_of(
                      count, folder),
         fastest_peer(lambda batch: peer("sleap-nn, its ONNX Runtime, fp32", [export], video, batch,
                                         "--runtime", "onnx"), count, folder),
-        shoal("Shoal, untuned: ONNX Runtime, fp32", "plain", video),
+        shoal("Shoal, as imported: winograd-fp32", "plain", video),
         shoal(f"Shoal, tuned: {chosen.partition(' (')[0].removeprefix('runs ')}", "tuned", video),
     ]  # fmt: skip
 
@@ -210,7 +210,7 @@ def measure(kind: str, video: Path, repeat_count: int, counts: tuple[int, int, i
         report(kind, contenders, (short, middle, long))
         torch_output, *_, tuned_output = (outputs[one.title] for one in contenders)
         plain_output = outputs[contenders[2].title]
-        for title, output in (("untuned", plain_output), ("tuned", tuned_output)):
+        for title, output in (("as imported", plain_output), ("tuned", tuned_output)):
             print(f"  {title} beside sleap-nn's torch: {compared(output, torch_output)}")
         found = sum(
             p.instance_count for p in read_labels(plain_output, prefer="predicted").videos[0].frames

@@ -81,9 +81,9 @@ async def measure(target: str, frames: NDArray[np.uint8], count: int) -> list[st
 
 
 def _row(name: str, times_ms: list[float], rate: float | None) -> str:
-    p50, p90 = np.percentile(times_ms, [50, 90])
+    p50, p99 = np.percentile(times_ms, [50, 99])
     others = "" if rate is None else f"; batch {rate:.1f} frames/s"
-    return f"{name}: p50 {p50:.0f} ms, p90 {p90:.0f} ms, most {max(times_ms):.0f} ms{others}"
+    return f"{name}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, most {max(times_ms):.0f} ms{others}"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
+from shoal_common.drain import running_call
 from shoal_common.handlers import Context
 from shoal_common.interceptors import error_status
 from shoal_common.ordering import in_order
@@ -94,12 +95,16 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
 
         A request that fails is answered with its error, and the stream goes on.
         """
+        call = running_call.get()
+        call.begin_stream()
         answers = in_order(requests, self._stream_item, look_ahead=_STREAM_LOOK_AHEAD)
         async with aclosing(answers):
             async for answer in answers:
                 yield answer
+                call.end_request()
 
     async def _stream_item(self, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+        running_call.get().begin_request()
         try:
             response = await self._inference.infer(request)
         except Exception as error:  # noqa: BLE001 -- one request's failure must not end the others

@@ -8,6 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shoal.decode.v1 import decode_pb2, decode_pb2_grpc
+from shoal_common.drain import RunningCalls
 from shoal_common.metrics import Metrics
 from shoal_common.status import typed_errors
 from shoal_core.errors import Unavailable
@@ -109,3 +110,31 @@ async def test_a_caller_that_leaves_is_not_mistaken_for_a_stop(tmp_path: Path) -
         servicer.finish.set()
         await probe(stub)
     assert metrics.method(f"/{SERVICE}/ProbeVideo").ended == {"CANCELLED": 1, "OK": 1}
+
+
+async def test_a_stream_of_requests_ends_when_none_is_being_answered() -> None:
+    running, begun, answer = RunningCalls(), asyncio.Event(), asyncio.Event()
+
+    async def serve(*, has_request: bool) -> None:
+        with running.running() as call:
+            call.begin_stream()
+            if has_request:
+                call.begin_request()
+            begun.set()
+            await answer.wait()
+            call.end_request()
+            await asyncio.Event().wait()
+
+    for has_request in (False, True):
+        begun.clear()
+        answer.clear()
+        serving = asyncio.create_task(serve(has_request=has_request))
+        await begun.wait()
+        draining = asyncio.create_task(running.drain(60))
+        await asyncio.sleep(0.01)
+        assert serving.done() is not has_request
+        answer.set()
+        async with asyncio.timeout(20):
+            await asyncio.gather(serving, return_exceptions=True)
+            await draining
+        assert serving.cancelled()

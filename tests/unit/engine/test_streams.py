@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ def brightness(tmp_path: Path) -> Model:
 
 
 @pytest.mark.parametrize("kind", REAL_MODELS)
-async def test_results_depend_neither_on_cutting_nor_on_threads(
+async def test_results_depend_neither_on_neighbours_nor_on_threads(
     streams: Streams, shared_data: Path, tmp_path: Path, kind: str
 ) -> None:
     import_model([shared_data / "models" / name for name in REAL_MODELS[kind]], tmp_path / "1")
@@ -68,11 +69,12 @@ async def test_results_depend_neither_on_cutting_nor_on_threads(
     with open_video(shared_data / "pair" / "centered_pair_small.mp4") as reader:
         images = np.stack([reader.read(index) for index in (0, 300, 555, 900, 1000)])
     names = [spec.name for spec in model.outputs]
-    cut = await streams.run(model, {"images": images}, names, Statistics())
-    for wide in (False, True):
-        whole = model.run({"images": images}, names, wide=wide, stopper=Stopper())
+    together = await streams.run(model, {"images": images}, names, Statistics())
+    for index, wide in itertools.product(range(len(images)), (False, True)):
+        frame = {"images": images[index : index + 1]}
+        alone = model.run(frame, names, wide=wide, stopper=Stopper())
         for name in names:
-            np.testing.assert_array_equal(cut[name], whole[name], err_msg=name)
+            np.testing.assert_array_equal(together[name][index], alone[name][0], err_msg=name)
 
 
 @pytest.mark.parametrize("frame_count", [1, 2, 3, 4, 17])

@@ -18,6 +18,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from shoal_common import deadlines
 from shoal_common.channel import open_channel
 from shoal_common.inference.contract import CONTRACT_PARAMETER, PoseContract
+from shoal_common.inference.live_streams import LiveStreams
 from shoal_common.inference.priority import Priority
 from shoal_common.inference.tuning import PROCESSOR_PARAMETER
 from shoal_common.shm import FrameRing, Slots
@@ -77,6 +78,7 @@ class InferenceClient:
         self.channel = open_channel(target)
         """The connection to the engine."""
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        self._live_streams = LiveStreams(self._stub.ModelStreamInfer)
         self._registered: set[str] = set()
         self._registering = asyncio.Lock()
         self._shares_memory = True
@@ -110,7 +112,7 @@ class InferenceClient:
         request.parameters["priority"].uint64_param = priority.value
         rings = {value.ring.name for value in inputs.values() if isinstance(value, SharedFrames)}
         try:
-            return await self._infer(request, inputs, timeout_s)
+            return await self._infer(request, inputs, timeout_s, priority)
         except NotFound as error:
             if not (rings and _is_unknown_region(error)):
                 raise
@@ -118,7 +120,7 @@ class InferenceClient:
             self._registered.difference_update(rings)
             request.ClearField("inputs")
             request.ClearField("raw_input_contents")
-            return await self._infer(request, inputs, timeout_s)
+            return await self._infer(request, inputs, timeout_s, priority)
 
     async def load_model(self, model: str, version: str | None = None) -> None:
         """Loads and warms one version of a model, or every one that the repository holds."""
@@ -171,6 +173,7 @@ class InferenceClient:
 
     async def aclose(self) -> None:
         """Closes the channel."""
+        self._live_streams.close()
         await self.channel.close()
 
     async def _parameter(self, model: str, version: str, name: str) -> str | None:
@@ -184,13 +187,19 @@ class InferenceClient:
         request: service_pb2.ModelInferRequest,
         inputs: Mapping[str, NDArray[Any] | SharedFrames],
         timeout_s: float,
+        priority: Priority,
     ) -> dict[str, NDArray[Any]]:
         for name, value in inputs.items():
             if isinstance(value, SharedFrames) and not await self._reads(value.ring):
                 _add_input(request, name, value.pixels_BHWC)
             else:
                 _add_input(request, name, value)
-        return _outputs(await self._call(self._stub.ModelInfer, request, timeout_s))
+        response = None
+        if priority is Priority.LIVE:
+            response = await self._live_streams.infer(request, deadlines.timeout_s(timeout_s))
+        if response is None:
+            response = await self._call(self._stub.ModelInfer, request, timeout_s)
+        return _outputs(response)
 
     async def _reads(self, ring: FrameRing) -> bool:
         """Whether the engine reads the ring's memory; it is asked once."""
